@@ -1,0 +1,193 @@
+//! What a stream instance *is*, derived from what is wanted, placed and reported. Never stored as truth: it is computed
+//! again from the same inputs by every server and every leader.
+//!
+//! The words are SCDF's (`deploying`, `deployed`, `partial`, `failed`, …), aggregated by its rules: instances to apps, apps
+//! to the stream.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Desired, InstanceId, InstanceState, Observed, Placement, Want};
+
+/// State of an instance, an app or a stream, in SCDF's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    Deploying,
+    Deployed,
+    Undeployed,
+    Partial,
+    Failed,
+    Error,
+    Unknown,
+}
+
+/// Phases of a stream and its parts, each deviation with a reason a person can act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPhase {
+    pub phase: Phase,
+    /// By label.
+    pub apps: BTreeMap<String, Phase>,
+    /// By instance: phase and, when it is not as wanted, why.
+    pub instances: BTreeMap<InstanceId, (Phase, Option<String>)>,
+}
+
+impl Phase {
+    /// The key SCDF uses in JSON.
+    pub fn key(self) -> &'static str {
+        match self {
+            Phase::Deploying => "deploying",
+            Phase::Deployed => "deployed",
+            Phase::Undeployed => "undeployed",
+            Phase::Partial => "partial",
+            Phase::Failed => "failed",
+            Phase::Error => "error",
+            Phase::Unknown => "unknown",
+        }
+    }
+
+    /// One sentence for people, in our own words.
+    pub fn description(self) -> &'static str {
+        match self {
+            Phase::Deploying => "Apps of the stream are being started.",
+            Phase::Deployed => "All apps of the stream run and are healthy.",
+            Phase::Undeployed => "The stream is defined and does not run.",
+            Phase::Partial => "Some apps of the stream run, others do not.",
+            Phase::Failed => "Apps of the stream failed and are not started again by themselves.",
+            Phase::Error => "The state of the stream could not be found out.",
+            Phase::Unknown => "Nothing is known of this stream's apps.",
+        }
+    }
+}
+
+/// Derives the phase of stream `name`.
+pub fn phase(
+    name: &str,
+    desired: &Desired,
+    placement: Option<&Placement>,
+    observed: &Observed,
+) -> StreamPhase {
+    let placement = placement.filter(|placement| placement.uid == desired.uid);
+    let mut result =
+        StreamPhase { phase: Phase::Undeployed, apps: BTreeMap::new(), instances: BTreeMap::new() };
+    let (Want::Deployed, Some(release)) = (desired.want, &desired.release) else {
+        return result;
+    };
+    for app in &release.apps {
+        let mut phases = Vec::new();
+        for index in 0..app.count.max(1) {
+            let id = InstanceId::new(name, app.label.clone(), index);
+            let found = instance_phase(&id, release.number, placement, observed);
+            phases.push(found.0);
+            result.instances.insert(id, found);
+        }
+        result.apps.insert(app.label.clone(), aggregate_instances(&phases));
+    }
+    result.phase = aggregate_apps(result.apps.values().copied());
+    result
+}
+
+fn instance_phase(
+    id: &InstanceId,
+    release: u32,
+    placement: Option<&Placement>,
+    observed: &Observed,
+) -> (Phase, Option<String>) {
+    let slot = placement.and_then(|placement| placement.slot(&id.app, id.index));
+    let Some((slot, node)) = slot.and_then(|slot| Some((slot, slot.node.as_ref()?))) else {
+        let reason =
+            if observed.nodes.is_empty() { "no node is alive" } else { "waiting for a place on a node" };
+        return (Phase::Deploying, Some(reason.to_owned()));
+    };
+    if !observed.nodes.contains_key(node) {
+        return (Phase::Unknown, Some(format!("node {node} does not answer")));
+    }
+    if slot.release != release {
+        return (Phase::Deploying, Some(format!("release {} is being replaced", slot.release)));
+    }
+    let report = observed.reports.get(id).filter(|report| report.term == slot.term);
+    let Some(report) = report else {
+        return (Phase::Deploying, Some(format!("node {node} has not reported yet")));
+    };
+    let phase = match report.state {
+        InstanceState::Running if report.ready => Phase::Deployed,
+        InstanceState::Failed => Phase::Failed,
+        InstanceState::Stopped | InstanceState::Stopping => Phase::Undeployed,
+        InstanceState::Pending
+        | InstanceState::Fetching
+        | InstanceState::Starting
+        | InstanceState::Running
+        | InstanceState::Backoff => Phase::Deploying,
+    };
+    (phase, report.reason.clone().filter(|_| phase != Phase::Deployed))
+}
+
+/// SCDF's rule from instances to an app (`AppStatus`).
+pub fn aggregate_instances(phases: &[Phase]) -> Phase {
+    let has = |phase| phases.contains(&phase);
+    match phases {
+        [] => Phase::Unknown,
+        [first, rest @ ..] if rest.iter().all(|phase| phase == first) => *first,
+        _ if has(Phase::Error) => Phase::Error,
+        _ if has(Phase::Deploying) => Phase::Deploying,
+        _ if has(Phase::Deployed) || has(Phase::Partial) => Phase::Partial,
+        _ if has(Phase::Failed) => Phase::Failed,
+        _ => Phase::Partial,
+    }
+}
+
+/// SCDF's rule from apps to a stream (`StreamDeployerUtil`).
+pub fn aggregate_apps(phases: impl Iterator<Item = Phase>) -> Phase {
+    let phases: Vec<_> = phases.collect();
+    let has = |phase| phases.contains(&phase);
+    match phases.as_slice() {
+        [] => Phase::Error,
+        _ if has(Phase::Error) => Phase::Error,
+        [first, rest @ ..] if rest.iter().all(|phase| phase == first) => match first {
+            Phase::Unknown => Phase::Undeployed,
+            phase => *phase,
+        },
+        _ if has(Phase::Deployed) && has(Phase::Failed) => Phase::Partial,
+        _ if has(Phase::Failed) => Phase::Failed,
+        _ if has(Phase::Deploying) => Phase::Deploying,
+        _ => Phase::Partial,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Phase::{Deployed, Deploying, Error, Failed, Partial, Undeployed, Unknown};
+
+    #[test]
+    fn a_stream_is_what_its_apps_are() {
+        let cases: &[(&[Phase], Phase)] = &[
+            (&[], Error),
+            (&[Deployed, Deployed], Deployed),
+            (&[Unknown, Unknown], Undeployed),
+            (&[Deployed, Failed], Partial),
+            (&[Deployed, Failed, Deploying], Partial),
+            (&[Failed, Deploying], Failed),
+            (&[Deployed, Deploying], Deploying),
+            (&[Deployed, Unknown], Partial),
+            (&[Deployed, Error], Error),
+            (&[Deployed, Partial], Partial),
+        ];
+        for (apps, expected) in cases {
+            assert_eq!(aggregate_apps(apps.iter().copied()), *expected, "{apps:?}");
+        }
+    }
+
+    #[test]
+    fn an_app_is_what_its_instances_are() {
+        let cases: &[(&[Phase], Phase)] = &[
+            (&[], Unknown),
+            (&[Deployed, Deployed], Deployed),
+            (&[Deployed, Failed], Partial),
+            (&[Deployed, Deploying], Deploying),
+            (&[Failed, Undeployed], Failed),
+            (&[Unknown, Undeployed], Partial),
+        ];
+        for (instances, expected) in cases {
+            assert_eq!(aggregate_instances(instances), *expected, "{instances:?}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Desired + placement + observed → what the leader writes next. Pure and deterministic: two leaders that see the same
+//! state plan the same.
+//!
+//! The planner is level-triggered: it never remembers what it planned before, so a crash between any two writes is
+//! repaired by planning again from what stands in the metadata.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    Assignment, Desired, InstanceId, InstanceState, NodeId, Observed, Placement, Slot, Term, Want,
+};
+
+/// What the leader writes in one transaction (split by the driver when it is too long).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The placement as it must be recorded; equal to the old one when nothing moved.
+    pub placement: Placement,
+    pub actions: Vec<Action>,
+    /// Instances that are wanted and cannot be placed, each with the reason.
+    pub unplaced: Vec<(InstanceId, String)>,
+}
+
+/// One write of the leader.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Order a node to run an instance.
+    Assign { instance: InstanceId, node: NodeId, term: Term, release: u32 },
+    /// Tell the node to stop it; the order stays until the node reports that it stopped.
+    Stop { instance: InstanceId, node: NodeId },
+    /// Withdraw an order whose instance is stopped, or whose node is gone.
+    Withdraw { instance: InstanceId, node: NodeId },
+    /// Everything of a destroyed stream is stopped: remove its records.
+    Remove,
+}
+
+/// Plans the next step of stream `name`. Applying it and calling again converges on what is desired.
+pub fn plan(name: &str, desired: &Desired, placement: Option<&Placement>, observed: &Observed) -> Plan {
+    let mut planning = Planning::new(name, desired, placement, observed);
+    planning.adopt();
+    planning.retire();
+    if let (Want::Deployed, Some(release)) = (desired.want, &desired.release) {
+        // Sinks first, as SCDF deploys: consumers are asked for before producers.
+        for app in release.apps.iter().rev() {
+            for index in 0..app.count.max(1) {
+                planning.place(&app.label, index, release.number);
+            }
+        }
+        planning.placement.release = release.number;
+    }
+    planning.placement.generation = desired.generation;
+    if desired.want == Want::Destroyed && planning.is_finished() {
+        planning.actions.push(Action::Remove);
+    }
+    Plan { placement: planning.placement, actions: planning.actions, unplaced: planning.unplaced }
+}
+
+struct Planning<'a> {
+    name: &'a str,
+    desired: &'a Desired,
+    observed: &'a Observed,
+    placement: Placement,
+    /// Orders as they will stand once the actions so far are carried out.
+    standing: BTreeMap<InstanceId, Assignment>,
+    actions: Vec<Action>,
+    unplaced: Vec<(InstanceId, String)>,
+    /// Instances this plan puts on each node, on top of what it holds.
+    added: BTreeMap<NodeId, u32>,
+}
+
+impl<'a> Planning<'a> {
+    fn new(
+        name: &'a str,
+        desired: &'a Desired,
+        placement: Option<&Placement>,
+        observed: &'a Observed,
+    ) -> Self {
+        // A placement of an earlier life of the name is void.
+        let placement = placement.filter(|placement| placement.uid == desired.uid).cloned();
+        let placement =
+            placement.unwrap_or_else(|| Placement { uid: desired.uid.clone(), ..Placement::default() });
+        Planning {
+            name,
+            desired,
+            observed,
+            placement,
+            standing: observed.assignments.clone(),
+            actions: Vec::new(),
+            unplaced: Vec::new(),
+            added: BTreeMap::new(),
+        }
+    }
+
+    fn wanted(&self) -> BTreeSet<(&'a str, u32)> {
+        match (self.desired.want, &self.desired.release) {
+            (Want::Deployed, Some(release)) => release
+                .apps
+                .iter()
+                .flat_map(|app| (0..app.count.max(1)).map(|index| (app.label.as_str(), index)))
+                .collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// Takes slots from standing orders where the placement was lost or is behind, so that no term is ever given twice.
+    fn adopt(&mut self) {
+        let orders = self.observed.assignments.iter().filter(|(_, order)| order.uid == self.desired.uid);
+        let orders: Vec<_> = orders.map(|(instance, order)| (instance.clone(), order.clone())).collect();
+        for (instance, order) in orders {
+            let known = self.placement.slot(&instance.app, instance.index);
+            if known.is_none_or(|slot| slot.term < order.term) {
+                let Assignment { node, term, release, .. } = order;
+                self.record(&instance.app, Slot { index: instance.index, node: Some(node), term, release });
+            }
+        }
+    }
+
+    /// Stops and then withdraws every order that is not wanted: surplus instances, other releases, other lives of the name.
+    fn retire(&mut self) {
+        let wanted = self.wanted();
+        let release = self.desired.release.as_ref().map(|release| release.number);
+        let standing: Vec<_> = self.standing.iter().map(|(id, order)| (id.clone(), order.clone())).collect();
+        for (instance, order) in standing {
+            let is_current = order.uid == self.desired.uid
+                && wanted.contains(&(instance.app.as_str(), instance.index))
+                && Some(order.release) == release
+                && self
+                    .placement
+                    .slot(&instance.app, instance.index)
+                    .is_none_or(|slot| slot.term <= order.term);
+            if is_current && !order.stop {
+                continue;
+            }
+            if self.has_stopped(&instance, &order) {
+                self.actions.push(Action::Withdraw { instance: instance.clone(), node: order.node.clone() });
+                self.standing.remove(&instance);
+                self.vacate(&instance);
+            } else if !order.stop {
+                self.actions.push(Action::Stop { instance, node: order.node });
+            }
+        }
+        // Slots whose order is gone although they are not wanted: crashed between two writes, or an operator's hand.
+        let placed = |(app, slots): (&String, &Vec<Slot>)| {
+            let placed = slots.iter().filter(|slot| slot.node.is_some());
+            placed.map(|slot| InstanceId::new(self.name, app.clone(), slot.index)).collect::<Vec<_>>()
+        };
+        let leftover: Vec<_> = self.placement.apps.iter().flat_map(placed).collect();
+        for instance in leftover {
+            let is_wanted = wanted.contains(&(instance.app.as_str(), instance.index));
+            if !is_wanted && !self.standing.contains_key(&instance) {
+                self.vacate(&instance);
+            }
+        }
+    }
+
+    /// The instance runs no more under this order: its node says so, or its node is gone (an agent that comes back stops
+    /// whatever has no order before it accepts new ones).
+    fn has_stopped(&self, instance: &InstanceId, order: &Assignment) -> bool {
+        if !self.observed.nodes.contains_key(&order.node) {
+            return true;
+        }
+        let report = self.observed.reports.get(instance);
+        report.is_some_and(|report| report.term == order.term && report.state == InstanceState::Stopped)
+    }
+
+    fn vacate(&mut self, instance: &InstanceId) {
+        let slots = self.placement.apps.get_mut(&instance.app);
+        if let Some(slot) = slots.and_then(|slots| slots.iter_mut().find(|slot| slot.index == instance.index))
+        {
+            slot.node = None;
+        }
+    }
+
+    /// Sees to it that a wanted instance has a node and an order.
+    fn place(&mut self, app: &str, index: u32, release: u32) {
+        let instance = InstanceId::new(self.name, app, index);
+        if self.standing.contains_key(&instance) {
+            return; // It is as wanted, or an old one is still stopping: its place is taken once it is gone.
+        }
+        let old = self.placement.slot(app, index).cloned();
+        if let Some(Slot { node: Some(node), term, release: placed, .. }) = &old
+            && *placed == release
+        {
+            // Placed, but the order is missing: the crash was between recording and ordering.
+            self.assign(instance, node.clone(), *term, release);
+            return;
+        }
+        let previous = old.as_ref().and_then(|slot| slot.node.clone());
+        let term = Term(old.as_ref().map_or(0, |slot| slot.term.0) + 1);
+        match self.choose_node(&instance, previous.as_ref()) {
+            Ok(node) => {
+                self.record(app, Slot { index, node: Some(node.clone()), term, release });
+                self.assign(instance, node, term, release);
+            }
+            Err(reason) => self.unplaced.push((instance, reason)),
+        }
+    }
+
+    fn assign(&mut self, instance: InstanceId, node: NodeId, term: Term, release: u32) {
+        *self.added.entry(node.clone()).or_default() += 1;
+        self.actions.push(Action::Assign { instance, node, term, release });
+    }
+
+    fn record(&mut self, app: &str, slot: Slot) {
+        let slots = self.placement.apps.entry(app.to_owned()).or_default();
+        match slots.iter_mut().find(|known| known.index == slot.index) {
+            Some(known) => *known = slot,
+            None => slots.push(slot),
+        }
+        slots.sort_by_key(|slot| slot.index);
+    }
+
+    /// The least loaded node with room; the previous one, then a rendezvous hash, decide between equals.
+    fn choose_node(&self, instance: &InstanceId, previous: Option<&NodeId>) -> Result<NodeId, String> {
+        if self.observed.nodes.is_empty() {
+            return Err("no node is alive; start an agent with 'flowkeeper agent'".to_owned());
+        }
+        let load = |id: &NodeId, used: u32| used + self.added.get(id).copied().unwrap_or(0);
+        let best = self
+            .observed
+            .nodes
+            .values()
+            .filter(|node| node.schedulable && load(&node.id, node.used) < node.slots)
+            .min_by_key(|node| {
+                (load(&node.id, node.used), previous != Some(&node.id), rendezvous(instance, &node.id))
+            });
+        best.map(|node| node.id.clone()).ok_or_else(|| {
+            let full = self.observed.nodes.values().filter(|node| node.schedulable).count();
+            let closed = self.observed.nodes.len() - full;
+            format!("no node has room: {full} full, {closed} cordoned; add an agent or raise its slots")
+        })
+    }
+
+    fn is_finished(&self) -> bool {
+        self.standing.is_empty() && self.placement.is_vacant()
+    }
+}
+
+/// Highest-random-weight hash (FNV-1a): the same pair gives the same weight in every process and release.
+fn rendezvous(instance: &InstanceId, node: &NodeId) -> u64 {
+    let text = format!("{instance}@{node}");
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests;
