@@ -1,0 +1,90 @@
+//! Free ports for app instances, and the name of whoever holds a busy one.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Mutex, PoisonError};
+
+/// Ports handed out to app instances: the lower end of SCDF's range, below the kernel's own ephemeral ports.
+const FIRST: u16 = 20_000;
+const LAST: u16 = 29_999;
+/// A port handed out lately may not be bound yet: it is not offered again until this many others were.
+const REMEMBER: usize = 1_000;
+
+/// Hands out ports of this machine.
+#[derive(Debug, Default)]
+pub struct Ports {
+    recent: Mutex<VecDeque<u16>>,
+}
+
+impl Ports {
+    /// A port on which nothing listens and which was not handed out lately. `None`: the range is used up.
+    pub fn allocate(&self) -> Option<u16> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = recent.back().map_or(FIRST, |port| if *port == LAST { FIRST } else { port + 1 });
+        let port =
+            (after..=LAST).chain(FIRST..after).find(|port| !recent.contains(port) && is_free(*port))?;
+        recent.push_back(port);
+        if recent.len() > REMEMBER {
+            recent.pop_front();
+        }
+        Some(port)
+    }
+}
+
+/// True when `port` can be bound on this machine's addresses.
+pub fn is_free(port: u16) -> bool {
+    [Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST]
+        .into_iter()
+        .all(|ip| TcpListener::bind(SocketAddr::new(IpAddr::V4(ip), port)).is_ok())
+}
+
+/// Who listens on `port`: `process 4711 (java)`. `None` when nobody does, or when we may not know.
+pub fn holder(port: u16) -> Option<String> {
+    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .into_iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| table.lines().filter_map(|line| listening_inode(line, port)).collect::<Vec<_>>())
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let pid = pids.find(|pid| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.filter_map(|fd| fs::read_link(fd.path()).ok())
+            .any(|target| target.to_str().is_some_and(|target| inodes.iter().any(|inode| inode == target)))
+    })?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(format!("process {pid} ({})", name.trim()))
+}
+
+/// The inode of a line of `/proc/net/tcp` that describes a listening socket (state 0A) on `port`.
+fn listening_inode(line: &str, port: u16) -> Option<String> {
+    let fields: Vec<_> = line.split_ascii_whitespace().collect();
+    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+    let local_port = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
+    (local_port == port && *state == "0A").then(|| (*inode).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_offers_the_same_port_twice_in_a_row() {
+        let ports = Ports::default();
+        let first = ports.allocate().expect("a port");
+        let second = ports.allocate().expect("a port");
+        assert_ne!(first, second);
+        assert!((FIRST..=LAST).contains(&first));
+    }
+
+    #[test]
+    fn names_the_holder_of_a_busy_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let port = listener.local_addr().expect("address").port();
+        assert!(!is_free(port));
+        let holder = holder(port).expect("we hold it");
+        assert!(holder.starts_with(&format!("process {} (", std::process::id())), "{holder}");
+    }
+}
