@@ -1,0 +1,184 @@
+//! Follows a subtree: a recursive watch plus re-reads, delivered as batches of changes.
+//!
+//! A recursive watch carries no data, collapses bursts badly and loses what happens while the connection is down
+//! (ZOOKEEPER-4698). So: events only mark paths as dirty; dirty paths are re-read with `multi` reads; after every
+//! (re)connect the whole subtree is read again and compared with what was delivered before. Whoever applies the batches in
+//! order holds a copy that is at most one watch delivery behind, and never misses a change for good.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures::FutureExt;
+use zookeeper_client::{AddWatchMode, Client, Error, EventType, MultiReadResult, PersistentWatcher, Stat};
+
+use super::Connection;
+
+/// Paths read by one `multi` read; keeps the answer well below the 1 MiB frame for documents of a few KiB.
+const PATHS_PER_READ: usize = 100;
+
+/// A znode as read.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub data: Vec<u8>,
+    pub stat: Stat,
+}
+
+/// One path that changed: its node now, or `None` when it is gone.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub path: String,
+    pub node: Option<Node>,
+}
+
+/// Changes to apply together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    pub changes: Vec<Change>,
+    /// True when this batch completes a full read of the subtree: from here on the copy is whole and current.
+    pub resynced: bool,
+    /// Every transaction up to this id is contained in the copy once the batch is applied.
+    pub zxid: i64,
+}
+
+/// Follows one subtree. Owned by one task, which calls [`TreeFollower::next`] in a loop.
+#[derive(Debug)]
+pub struct TreeFollower {
+    connection: Connection,
+    root: String,
+    keep: fn(&str) -> bool,
+    /// What was delivered: path to (czxid, mzxid), to compare a full re-read against.
+    known: HashMap<String, (i64, i64)>,
+    watch: Option<Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    client: Client,
+    watcher: PersistentWatcher,
+    connects: u64,
+}
+
+impl TreeFollower {
+    /// Follows `root` (which must exist) and everything below it that `keep` accepts.
+    pub fn new(connection: Connection, root: impl Into<String>, keep: fn(&str) -> bool) -> Self {
+        TreeFollower { connection, root: root.into(), keep, known: HashMap::new(), watch: None }
+    }
+
+    /// The next batch; the first one is the whole subtree. Waits through disconnections and expiries.
+    ///
+    /// Returns `None` when the connection was closed. Not cancel safe: a cancelled call may swallow events.
+    pub async fn next(&mut self) -> Option<Batch> {
+        loop {
+            let link = self.connection.connected().await?;
+            let step = match self.watch.take() {
+                Some(watch) if watch.connects == link.connects => self.follow(watch).await,
+                _ => self.resync(link.connects).await.map(Some),
+            };
+            match step {
+                Ok(Some(batch)) => return Some(batch),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(root = %self.root, %error, "subtree will be read again");
+                    self.watch = None;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for events, re-reads what they name. `None`: the session state changed, look at the link again.
+    async fn follow(&mut self, mut watch: Watch) -> Result<Option<Batch>, Error> {
+        let mut dirty = BTreeSet::new();
+        let mut zxid = 0;
+        let mut event = Some(watch.watcher.changed().await);
+        while let Some(seen) = event {
+            if seen.event_type == EventType::Session {
+                // Not put back: the link moves with the session, and what was missed is re-read.
+                return Ok(None);
+            }
+            zxid = zxid.max(seen.zxid);
+            if (self.keep)(&seen.path) {
+                dirty.insert(seen.path);
+            }
+            event = watch.watcher.changed().now_or_never();
+        }
+        let dirty: Vec<_> = dirty.into_iter().collect();
+        let mut batch = Batch { zxid, ..Batch::default() };
+        self.read(&watch.client, &dirty, &mut batch).await?;
+        self.watch = Some(watch);
+        Ok(Some(batch))
+    }
+
+    /// Reads the whole subtree and delivers the difference to what was delivered before.
+    async fn resync(&mut self, connects: u64) -> Result<Batch, Error> {
+        let client = self.connection.client();
+        // Watch first, then read: whatever changes in between is both read and announced.
+        let watcher = client.watch(&self.root, AddWatchMode::PersistentRecursive).await?;
+        client.sync(&self.root).await?;
+        let mut batch = Batch { resynced: true, ..Batch::default() };
+        let mut gone: BTreeSet<String> = self.known.keys().cloned().collect();
+        let mut level = vec![self.root.clone()];
+        while !level.is_empty() {
+            for path in &level {
+                gone.remove(path);
+            }
+            self.read(&client, &level, &mut batch).await?;
+            level = self.list(&client, &level).await?;
+        }
+        for path in gone {
+            self.known.remove(&path);
+            batch.changes.push(Change { path, node: None });
+        }
+        self.watch = Some(Watch { client, watcher, connects });
+        Ok(batch)
+    }
+
+    async fn list(&self, client: &Client, parents: &[String]) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        for chunk in parents.chunks(PATHS_PER_READ) {
+            let mut reader = client.new_multi_reader();
+            for path in chunk {
+                reader.add_get_children(path)?;
+            }
+            for (parent, result) in chunk.iter().zip(reader.commit().await?) {
+                let MultiReadResult::Children { children } = result else { continue };
+                let slash = if parent == "/" { "" } else { "/" };
+                let paths = children.into_iter().map(|child| format!("{parent}{slash}{child}"));
+                found.extend(paths.filter(|path| (self.keep)(path)));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read(&mut self, client: &Client, paths: &[String], batch: &mut Batch) -> Result<(), Error> {
+        for chunk in paths.chunks(PATHS_PER_READ) {
+            let mut reader = client.new_multi_reader();
+            for path in chunk {
+                reader.add_get_data(path)?;
+            }
+            for (path, result) in chunk.iter().zip(reader.commit().await?) {
+                let node = match result {
+                    MultiReadResult::Data { data, stat } => Some(Node { data, stat }),
+                    MultiReadResult::Error { err: Error::NoNode } => None,
+                    MultiReadResult::Error { err } => return Err(err),
+                    other => return Err(Error::UnexpectedError(format!("{path}: unexpected answer {other:?}"))),
+                };
+                self.note(path, node, batch);
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, path: &str, node: Option<Node>, batch: &mut Batch) {
+        let seen = node.as_ref().map(|node| (node.stat.czxid, node.stat.mzxid));
+        if self.known.get(path).copied() == seen {
+            return;
+        }
+        batch.zxid = batch.zxid.max(seen.map_or(0, |(_, mzxid)| mzxid));
+        match seen {
+            Some(ids) => self.known.insert(path.to_owned(), ids),
+            None => self.known.remove(path),
+        };
+        batch.changes.push(Change { path: path.to_owned(), node });
+    }
+}

@@ -1,0 +1,267 @@
+//! A ZooKeeper server for one machine, embedded in the process that starts it.
+//!
+//! ```text
+//! acceptor ─ per connection: one task ─┐                    ┌─> connections: one queue each
+//!                                      ├─> core thread ─────┤
+//!                               ticks ─┘   check + apply    └─> log thread: append, sync, release replies
+//! ```
+//!
+//! The `core` thread owns the whole state and takes requests one by one, so there are no locks and no
+//! half-applied states; reads see every write before them. The log thread (`storage`) groups writes into one
+//! sync, and no reply leaves before what it shows is durable. If the disk fails, the server stops: nothing is
+//! acknowledged that could be lost.
+//!
+//! [`start`] recovers, binds and serves; [`Server`] is the handle. It speaks all client operations of Apache
+//! ZooKeeper 3.9 except reconfiguration, SASL and quotas.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+mod acl;
+mod config;
+mod conn;
+mod core;
+mod error;
+mod journal;
+mod listener;
+mod ops;
+mod sessions;
+mod state;
+mod stats;
+mod storage;
+mod task;
+mod tree;
+mod watches;
+
+pub use config::Config;
+pub use error::Error;
+pub use stats::Stats;
+pub use storage::log::Durability;
+pub use storage::recovery::{Recovery, TornTail};
+
+use self::core::{Clock, Core, Input, LogLink, Snapshots};
+use listener::Acceptor;
+use state::State;
+use stats::Counters;
+use storage::log::LogWriter;
+use storage::{Folder, log, recovery};
+
+/// Messages that may wait for the core. Each holds one read's worth of frames at most.
+const CORE_QUEUE: usize = 1024;
+/// Rounds that may wait for the log; then the core waits too.
+const LOG_QUEUE: usize = 256;
+/// How long connections get to say goodbye when the server stops.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A running server. Dropping it ends the server without a last snapshot; nothing acknowledged is lost, the
+/// next start just replays the log.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    recovery: Recovery,
+    counters: Arc<Counters>,
+    core: mpsc::Sender<Input>,
+    finished: oneshot::Receiver<Result<(), Error>>,
+    failure: watch::Receiver<Option<Error>>,
+    tracker: TaskTracker,
+    stopping: DropGuard,
+    abandoned: DropGuard,
+}
+
+/// Starts a server: recovers its data, listens, and serves.
+///
+/// Must be called within a tokio runtime; connections are tasks of that runtime.
+///
+/// # Errors
+/// The configuration makes no sense, the data folder cannot be used, or the address is taken.
+///
+/// # Cancel safety
+/// Cancelled before it returns, it leaves nothing running once the recovery under way is through.
+pub async fn start(config: Config) -> Result<Server, Error> {
+    config.validate()?;
+    let listen = config.listen;
+    let (folder, state, recovery) = task::blocking("recovery", {
+        let config = config.clone();
+        move || recover(&config)
+    })
+    .await??;
+    let failed_to_listen = |source| Error::Listen { addr: listen, source: Arc::new(source) };
+    let listener = TcpListener::bind(listen).await.map_err(failed_to_listen)?;
+    let addr = listener.local_addr().map_err(failed_to_listen)?;
+    log_recovery(&recovery, addr);
+
+    let (core, inputs) = mpsc::channel(CORE_QUEUE);
+    let (failed, failure) = watch::channel(None);
+    let (finish, finished) = oneshot::channel();
+    let abandoned = CancellationToken::new();
+    let stopping = abandoned.child_token();
+    let counters = Arc::new(Counters::default());
+    let clock = Clock::new(config.tick);
+    let (log, snapshots) = match folder {
+        None => (None, None),
+        Some(folder) => {
+            let size = recovery.snapshot.and_then(|z| std::fs::metadata(folder.snapshot_path(z)).ok());
+            let size = size.map_or(0, |file| file.len());
+            let at = recovery.snapshot.unwrap_or(0);
+            let snapshots =
+                Snapshots::new(Arc::clone(&folder), core.downgrade(), recovery.log_bytes, size, at);
+            (Some(start_log(folder, config.durability, core.downgrade())?), Some(snapshots))
+        }
+    };
+    let thread = Core::new(
+        Config { listen: addr, ..config.clone() },
+        state,
+        clock,
+        log,
+        snapshots,
+        Arc::clone(&counters),
+    );
+    let halt = stopping.clone();
+    drop(task::spawn_thread("zk-core", move || {
+        let result = thread.run(inputs);
+        halt.cancel();
+        if let Err(error) = &result {
+            tracing::error!(%error, "the zookeeper server has stopped");
+            failed.send_replace(Some(error.clone()));
+        }
+        // A server that was dropped does not ask.
+        let _ = finish.send(result);
+    })?);
+
+    let tracker = TaskTracker::new();
+    let acceptor = Acceptor {
+        listener,
+        core: core.clone(),
+        limits: conn::Limits { max_frame: config.max_frame, write_time: config.max_session_timeout },
+        max_per_client: config.max_connections_per_client,
+        counters: Arc::clone(&counters),
+        tracker: tracker.clone(),
+        ends: conn::Ends { stopping: stopping.clone(), abandoned: abandoned.clone() },
+    };
+    task::spawn(&tracker, acceptor.run());
+    task::spawn(&tracker, listener::tick(config.tick, core.clone(), stopping.clone()));
+    let (stopping, abandoned) = (stopping.drop_guard(), abandoned.drop_guard());
+    Ok(Server { addr, recovery, counters, core, finished, failure, tracker, stopping, abandoned })
+}
+
+impl Server {
+    /// Where the server listens, with the port it got.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What the start found in the data folder.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Figures of this moment.
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    /// Waits until the server had to stop by itself, and says why.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn failed(&self) -> Error {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or(Error::Thread("core")),
+            // The core has ended without saying why.
+            Err(_) => Error::Thread("core"),
+        }
+    }
+
+    /// Stops: answers what it has taken, closes all connections and leaves a snapshot. Sessions live on and
+    /// may be re-attached after the next start.
+    ///
+    /// # Errors
+    /// The disk failed. What was acknowledged is in the log all the same.
+    ///
+    /// # Cancel safety
+    /// Cancelled, the server still stops.
+    pub async fn stop(self) -> Result<(), Error> {
+        // Take no new connections; the core hangs up on the others.
+        // `_abandoned` ends everything should this future be dropped half-way.
+        let Self { core, finished, tracker, stopping, abandoned: _abandoned, .. } = self;
+        drop(stopping);
+        // A core that is gone has already said why.
+        let _ = core.send(Input::Stop).await;
+        drop(core);
+        let result = finished.await.unwrap_or(Err(Error::Thread("core")));
+        tracker.close();
+        if tokio::time::timeout(FAREWELL, tracker.wait()).await.is_err() {
+            tracing::warn!(connections = tracker.len(), "some connections did not close in time");
+        }
+        result
+    }
+}
+
+type Recovered = (Option<Arc<Folder>>, State, Recovery);
+
+fn recover(config: &Config) -> Result<Recovered, Error> {
+    let tick = config.tick.as_millis() as u64;
+    let wall = self::core::wall();
+    match &config.data {
+        None => {
+            let state = State::new(tick, wall);
+            let recovery = Recovery { nodes: state.tree.len(), ..Recovery::default() };
+            Ok((None, state, recovery))
+        }
+        Some(path) => {
+            let folder = Folder::open(path)?;
+            let (state, recovery) = recovery::recover(&folder, tick, wall)?;
+            Ok((Some(Arc::new(folder)), state, recovery))
+        }
+    }
+}
+
+fn start_log(
+    folder: Arc<Folder>,
+    durability: Durability,
+    core: mpsc::WeakSender<Input>,
+) -> Result<LogLink, Error> {
+    let (batches, waiting) = std::sync::mpsc::sync_channel(LOG_QUEUE);
+    let done = Arc::new(AtomicU64::new(0));
+    let released = Arc::clone(&done);
+    let thread = task::spawn_thread("zk-log", move || {
+        let result = log::run(LogWriter::new(folder), &waiting, durability, &released);
+        // Hang up first: the core may be waiting to send.
+        drop(waiting);
+        if let (Err(_), Some(core)) = (&result, core.upgrade()) {
+            // The core may have noticed by itself.
+            let _ = core.blocking_send(Input::LogEnded);
+        }
+        result
+    })?;
+    Ok(LogLink { batches, done, thread, sent: 0 })
+}
+
+fn log_recovery(recovery: &Recovery, addr: SocketAddr) {
+    for file in &recovery.unreadable_snapshots {
+        tracing::error!(file = %file.display(), "snapshot is damaged; an older one and the log made up for it");
+    }
+    if let Some(torn) = &recovery.torn {
+        tracing::warn!(
+            file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes,
+            "cut off a write that a crash had interrupted; it was never acknowledged"
+        );
+    }
+    tracing::info!(
+        %addr,
+        nodes = recovery.nodes,
+        sessions = recovery.sessions,
+        zxid = %format_args!("0x{:x}", recovery.zxid),
+        replayed = recovery.replayed,
+        took_ms = recovery.took.as_millis() as u64,
+        "zookeeper server is ready"
+    );
+}

@@ -1,0 +1,394 @@
+//! The core: one thread that owns tree, sessions and watches, and takes every request in turn.
+//!
+//! Requests are applied to the newest state at once. Replies and notifications gather in their connection's
+//! outgoing bytes, in order, and are handed on at the end of each round: straight to the connections if all
+//! they show is durable, else with the round's journal to the log thread, which releases them after its sync.
+//! A notification is therefore always in front of any reply that shows the change it tells of.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::acl::Identities;
+use super::config::Config;
+use super::conn::{Delivery, Outgoing};
+use super::error::Error;
+use super::journal::Journal;
+use super::state::State;
+use super::stats::Counters;
+use super::storage::log::Batch;
+use super::watches::{Change, ConnId, Watches};
+
+mod clock;
+mod requests;
+mod session;
+mod snapshots;
+mod words;
+
+pub(crate) use clock::{Clock, wall};
+pub(crate) use snapshots::Snapshots;
+
+/// Messages taken from the queue at once.
+const ROUND: usize = 64;
+/// Requests after which a round is handed on although more wait.
+const HAND_ON: usize = 256;
+/// A connection whose notifications pile up to this many bytes is closed.
+const MAX_OUTGOING: usize = 16 << 20;
+
+/// What the core hears.
+pub(crate) enum Input {
+    Opened {
+        conn: ConnId,
+        peer: SocketAddr,
+        out: Outgoing,
+    },
+    /// Whole frames, with their lengths.
+    Frames {
+        conn: ConnId,
+        frames: Bytes,
+        since: Instant,
+    },
+    Word {
+        conn: ConnId,
+        word: [u8; 4],
+    },
+    /// There is room again in a connection that was clogged.
+    Drained {
+        conn: ConnId,
+    },
+    Closed {
+        conn: ConnId,
+    },
+    Tick,
+    /// The snapshot thread is done.
+    SnapshotDone(Result<u64, Error>),
+    /// The log thread has ended, though nobody asked it to.
+    LogEnded,
+    Stop,
+}
+
+/// The core's end of the log thread.
+pub(crate) struct LogLink {
+    pub(crate) batches: SyncSender<Batch>,
+    pub(crate) done: Arc<AtomicU64>,
+    pub(crate) thread: JoinHandle<Result<(), Error>>,
+    pub(crate) sent: u64,
+}
+
+/// A connection as the core sees it.
+struct Conn {
+    peer: SocketAddr,
+    out: Outgoing,
+    session: Option<i64>,
+    who: Identities,
+    /// Bytes for the client since the last hand-on, and the requests they answer.
+    pending: Vec<u8>,
+    answered: usize,
+    since: Option<Instant>,
+    /// Frames that wait until the client has read its replies.
+    stalled: VecDeque<Bytes>,
+    received: u64,
+    notified: u64,
+    is_dirty: bool,
+    /// Closed for the client: what is pending is sent, nothing more is taken.
+    is_closing: bool,
+}
+
+impl Conn {
+    fn take_delivery(&mut self) -> Option<Delivery> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.pending);
+        Some(self.out.delivery(bytes, std::mem::take(&mut self.answered), self.since.take()))
+    }
+}
+
+/// See the module's description.
+pub(crate) struct Core {
+    config: Config,
+    state: State,
+    journal: Journal,
+    /// Zxid of the journal's first record.
+    journal_first: i64,
+    watches: Watches,
+    conns: HashMap<ConnId, Conn>,
+    dirty: Vec<ConnId>,
+    clock: Clock,
+    log: Option<LogLink>,
+    snapshots: Option<Snapshots>,
+    counters: Arc<Counters>,
+    received: u64,
+    notified: u64,
+    /// Requests since the last hand-on.
+    round: usize,
+    last_reap: u64,
+    // Reused space.
+    changes: Vec<Change>,
+    hearers: Vec<ConnId>,
+    body: Vec<u8>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        config: Config,
+        state: State,
+        clock: Clock,
+        log: Option<LogLink>,
+        snapshots: Option<Snapshots>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            config,
+            state,
+            journal: Journal::default(),
+            journal_first: 0,
+            watches: Watches::default(),
+            conns: HashMap::new(),
+            dirty: Vec::new(),
+            clock,
+            log,
+            snapshots,
+            counters,
+            received: 0,
+            notified: 0,
+            round: 0,
+            last_reap: 0,
+            changes: Vec::new(),
+            hearers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// Works until told to stop, or until every handle is gone; then what is logged is on the disk. Asked to
+    /// stop, it leaves a snapshot.
+    ///
+    /// # Errors
+    /// The log failed: nothing was acknowledged since.
+    pub(crate) fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), Error> {
+        self.publish();
+        let mut round = Vec::with_capacity(ROUND);
+        while inputs.blocking_recv_many(&mut round, ROUND) > 0 {
+            self.clock.advance();
+            for input in round.drain(..) {
+                match input {
+                    Input::Stop => {
+                        self.hand_on()?;
+                        return self.finish(true);
+                    }
+                    Input::LogEnded => return self.finish(false),
+                    other => self.take(other),
+                }
+                if self.round >= HAND_ON {
+                    self.hand_on()?;
+                }
+            }
+            self.hand_on()?;
+            self.publish();
+        }
+        self.finish(false)
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Opened { conn, peer, out } => self.open(conn, peer, out),
+            Input::Frames { conn, frames, since } => self.frames(conn, frames, since),
+            Input::Word { conn, word } => self.word(conn, word),
+            Input::Drained { conn } => self.drained(conn),
+            Input::Closed { conn } => self.drop_conn(conn),
+            Input::Tick => self.tick(),
+            Input::SnapshotDone(result) => {
+                if let Some(snapshots) = &mut self.snapshots {
+                    snapshots.finished(result);
+                }
+            }
+            // Handled by `run`, which can return.
+            Input::Stop | Input::LogEnded => {}
+        }
+    }
+
+    fn open(&mut self, id: ConnId, peer: SocketAddr, out: Outgoing) {
+        let conn = Conn {
+            peer,
+            out,
+            session: None,
+            who: Identities::from_address(peer.ip()),
+            pending: Vec::new(),
+            answered: 0,
+            since: None,
+            stalled: VecDeque::new(),
+            received: 0,
+            notified: 0,
+            is_dirty: false,
+            is_closing: false,
+        };
+        self.conns.insert(id, conn);
+    }
+
+    fn frames(&mut self, id: ConnId, frames: Bytes, since: Instant) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.since.get_or_insert(since);
+        if !conn.stalled.is_empty() {
+            conn.stalled.push_back(frames);
+            return;
+        }
+        self.serve(id, frames);
+    }
+
+    /// Serves frames until the connection closes or clogs; then the rest waits.
+    fn serve(&mut self, id: ConnId, mut frames: Bytes) {
+        let mut at = 0;
+        while let Some(len) = frames.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
+            let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.is_closing) else { return };
+            if conn.out.is_clogged(conn.pending.len()) {
+                conn.stalled.push_front(frames.split_off(at));
+                mark_dirty(&mut self.dirty, id, conn);
+                return;
+            }
+            let end = at + 4 + u32::from_be_bytes(*len) as usize;
+            let frame = frames.slice(at + 4..end);
+            at = end;
+            self.request(id, &frame);
+        }
+    }
+
+    fn drained(&mut self, id: ConnId) {
+        while let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.is_closing)
+            && !conn.out.is_clogged(conn.pending.len())
+            && let Some(frames) = conn.stalled.pop_front()
+        {
+            self.serve(id, frames);
+        }
+    }
+
+    /// The connection is gone; its session lives on.
+    fn drop_conn(&mut self, id: ConnId) {
+        self.close_conn(id);
+        self.conns.remove(&id);
+    }
+
+    /// Sends what is pending, then closes.
+    fn close_conn(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.is_closing) else { return };
+        conn.is_closing = true;
+        conn.stalled.clear();
+        mark_dirty(&mut self.dirty, id, conn);
+        if let Some(session) = conn.session.and_then(|session| self.state.sessions.get_mut(session))
+            && session.conn == Some(id)
+        {
+            session.conn = None;
+        }
+        self.watches.remove_conn(id);
+    }
+
+    /// Ends a round: what it wrote goes to the log, what it answered to the clients.
+    fn hand_on(&mut self) -> Result<(), Error> {
+        self.round = 0;
+        // A connection may find room at once and have stalled requests served, which is more to hand on.
+        while !self.dirty.is_empty() {
+            let mut deliveries = Vec::with_capacity(self.dirty.len());
+            let mut roomy = Vec::new();
+            for id in std::mem::take(&mut self.dirty) {
+                let Some(conn) = self.conns.get_mut(&id) else { continue };
+                conn.is_dirty = false;
+                deliveries.extend(conn.take_delivery());
+                if conn.is_closing {
+                    self.conns.remove(&id);
+                } else if !conn.stalled.is_empty() && !conn.out.wait_for_room() {
+                    roomy.push(id);
+                }
+            }
+            self.send(deliveries)?;
+            for id in roomy {
+                self.drained(id);
+            }
+        }
+        // Transactions of the server's own may have nobody to tell.
+        if self.journal.is_empty() { Ok(()) } else { self.send(Vec::new()) }
+    }
+
+    fn send(&mut self, deliveries: Vec<Delivery>) -> Result<(), Error> {
+        let Some(log) = &mut self.log else {
+            self.journal.clear();
+            deliveries.into_iter().for_each(Delivery::release);
+            return Ok(());
+        };
+        if self.journal.is_empty() && log.sent == log.done.load(Ordering::Acquire) {
+            deliveries.into_iter().for_each(Delivery::release);
+            return Ok(());
+        }
+        let mut ends_segment = false;
+        if let Some(snapshots) = &mut self.snapshots {
+            snapshots.logged(self.journal.len());
+            if snapshots.is_due() {
+                ends_segment = snapshots.start(self.state.cut());
+            }
+        }
+        let batch =
+            Batch { first: self.journal_first, records: self.journal.take(), deliveries, ends_segment };
+        log.sent += 1;
+        if log.batches.send(batch).is_ok() {
+            return Ok(());
+        }
+        // The log has failed; its error is the one to tell.
+        self.finish_log().and(Err(Error::Thread("log")))
+    }
+
+    fn finish_log(&mut self) -> Result<(), Error> {
+        let Some(log) = self.log.take() else { return Ok(()) };
+        drop(log.batches);
+        log.thread.join().unwrap_or(Err(Error::Thread("log")))
+    }
+
+    /// Waits for the log, and leaves a snapshot if asked to.
+    fn finish(mut self, with_snapshot: bool) -> Result<(), Error> {
+        self.finish_log()?;
+        // The last replies are on their way; now the connections may close.
+        self.conns.clear();
+        match self.snapshots.take() {
+            Some(snapshots) => snapshots.close(with_snapshot.then(|| self.state.cut())),
+            None => Ok(()),
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        for session in self.state.sessions.expired(now) {
+            tracing::info!(session.id = %format_args!("0x{session:x}"), "session expired");
+            self.end_session(session);
+        }
+        if now >= self.last_reap + self.config.container_check.as_millis() as u64 {
+            self.last_reap = now;
+            self.reap();
+        }
+    }
+
+    fn publish(&self) {
+        let c = &self.counters;
+        c.zxid.store(self.state.last.zxid as u64, Ordering::Relaxed);
+        c.received.store(self.received, Ordering::Relaxed);
+        c.notified.store(self.notified, Ordering::Relaxed);
+        Counters::set(&c.nodes, self.state.tree.len());
+        c.data_bytes.store(self.state.tree.bytes(), Ordering::Relaxed);
+        Counters::set(&c.ephemerals, self.state.tree.ephemeral_count());
+        Counters::set(&c.watches, self.watches.len());
+        Counters::set(&c.sessions, self.state.sessions.len());
+        Counters::set(&c.connections, self.conns.len());
+    }
+}
+
+/// Remembers that a connection has something to hand on.
+fn mark_dirty(dirty: &mut Vec<ConnId>, id: ConnId, conn: &mut Conn) {
+    if !conn.is_dirty {
+        conn.is_dirty = true;
+        dirty.push(id);
+    }
+}

@@ -1,0 +1,96 @@
+//! Why the server does not start, or had to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What keeps the server from running. Cheap to clone, so that every handle can be told.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr}: {source}; free the port or choose another address")]
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// Another server uses the data folder.
+    #[error("data folder {} is in use by {holder}; stop that server or use another folder", folder.display())]
+    FolderInUse {
+        /// The folder.
+        folder: PathBuf,
+        /// The process that holds it, as far as it is known.
+        holder: String,
+    },
+    /// The data folder was written by a newer release.
+    #[error(
+        "data folder {} has format {found}, this release knows up to {known}; start the newer release again",
+        folder.display()
+    )]
+    NewerFormat {
+        /// The folder.
+        folder: PathBuf,
+        /// Format number found.
+        found: u32,
+        /// Newest format this release reads.
+        known: u32,
+    },
+    /// A file is damaged in a place where no crash can have damaged it.
+    #[error(
+        "{} is damaged at byte {offset}: {what}; restore the data folder from a backup, or move this file away \
+         to go on without what it holds",
+        file.display()
+    )]
+    Corrupt {
+        /// The file.
+        file: PathBuf,
+        /// Where in the file.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The log does not begin where the newest readable snapshot ends.
+    #[error(
+        "{} begins at transaction 0x{found:x}, but 0x{wanted:x} comes next: a log file is missing; restore the \
+         data folder from a backup",
+        file.display()
+    )]
+    MissingLog {
+        /// The file that was found instead.
+        file: PathBuf,
+        /// The transaction the file begins with.
+        found: i64,
+        /// The transaction that is needed.
+        wanted: i64,
+    },
+    /// Reading or writing the data folder failed.
+    #[error("cannot {what} {}: {source}; nothing unsaved was acknowledged, make the disk work and start again", path.display())]
+    Disk {
+        /// What was tried.
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// The configuration makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// A thread could not be started, or ended in a bug.
+    #[error("the server's {0} thread is gone; start the server again and report this as a bug")]
+    Thread(&'static str),
+}
+
+impl Error {
+    pub(crate) fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Disk { what, path, source: Arc::new(source) }
+    }
+
+    pub(crate) fn corrupt(file: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt { file: file.to_owned(), offset, what: what.into() }
+    }
+}

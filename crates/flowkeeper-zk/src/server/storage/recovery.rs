@@ -1,0 +1,150 @@
+//! Bringing the state back at start: newest readable snapshot, then the log behind it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::segment::{self, Scan};
+use super::{Folder, snapshot};
+use crate::proto::Decoder;
+use crate::server::error::Error;
+use crate::server::journal::Record;
+use crate::server::state::{ReplayError, State};
+
+/// What a start found in the data folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Zxid of the snapshot that was loaded.
+    pub snapshot: Option<i64>,
+    /// Newer snapshots that could not be read; the log made up for them.
+    pub unreadable_snapshots: Vec<PathBuf>,
+    /// Transactions replayed from the log.
+    pub replayed: u64,
+    /// Last transaction known.
+    pub zxid: i64,
+    /// A write that a crash cut off, and that was removed. Nothing in it had been acknowledged.
+    pub torn: Option<TornTail>,
+    /// Nodes in the tree.
+    pub nodes: usize,
+    /// Sessions that may be re-attached, each with its full timeout.
+    pub sessions: usize,
+    /// Bytes of log that were read.
+    pub log_bytes: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A torn write at the end of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TornTail {
+    /// The log file.
+    pub file: PathBuf,
+    /// Where the file was cut.
+    pub offset: u64,
+    /// Bytes removed.
+    pub bytes: u64,
+}
+
+/// Recovers the state of a folder. `tick` in milliseconds, `wall` the wall clock.
+pub(crate) fn recover(folder: &Folder, tick: u64, wall: i64) -> Result<(State, Recovery), Error> {
+    let started = Instant::now();
+    let mut recovery = Recovery::default();
+    let mut state = load_snapshot(folder, tick, wall, &mut recovery)?;
+    replay_log(folder, &mut state, &mut recovery)?;
+    recovery.zxid = state.last.zxid;
+    recovery.nodes = state.tree.len();
+    recovery.sessions = state.sessions.len();
+    recovery.took = started.elapsed();
+    Ok((state, recovery))
+}
+
+fn load_snapshot(folder: &Folder, tick: u64, wall: i64, recovery: &mut Recovery) -> Result<State, Error> {
+    let mut first_error = None;
+    for zxid in folder.snapshots()?.into_iter().rev() {
+        let path = folder.snapshot_path(zxid);
+        match snapshot::read(&path, tick, wall) {
+            Ok(state) if state.last.zxid == zxid => {
+                recovery.snapshot = Some(zxid);
+                return Ok(state);
+            }
+            Ok(_) => {
+                let error = Error::corrupt(&path, 0, "its name and content disagree about the transaction");
+                first_error.get_or_insert(error);
+            }
+            Err(error @ Error::Corrupt { .. }) => {
+                first_error.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+        recovery.unreadable_snapshots.push(path);
+    }
+    first_error.map_or_else(|| Ok(State::new(tick, wall)), Err)
+}
+
+fn replay_log(folder: &Folder, state: &mut State, recovery: &mut Recovery) -> Result<(), Error> {
+    let segments = folder.segments()?;
+    let wanted = state.last.zxid + 1;
+    // Files that end before the snapshot are on their way out.
+    let from = segments.partition_point(|first| *first <= wanted).saturating_sub(1);
+    if let Some(found) = segments.first().copied().filter(|first| *first > wanted) {
+        return Err(Error::MissingLog { file: folder.segment_path(found), found, wanted });
+    }
+    for (at, first) in segments.iter().enumerate().skip(from) {
+        let path = folder.segment_path(*first);
+        let bytes = fs::read(&path).map_err(Error::disk("read log", &path))?;
+        let is_last = at + 1 == segments.len();
+        let scan = segment::scan(&bytes, is_last)
+            .map_err(|damage| Error::corrupt(&path, damage.offset as u64, damage.what))?;
+        for group in &scan.groups {
+            replay_group(&path, group.start as u64, &bytes[group.clone()], state, recovery)?;
+        }
+        recovery.log_bytes += scan.end as u64;
+        if is_last {
+            trim(folder, &path, &scan, recovery)?;
+        }
+    }
+    Ok(())
+}
+
+fn replay_group(
+    path: &Path,
+    offset: u64,
+    payload: &[u8],
+    state: &mut State,
+    recovery: &mut Recovery,
+) -> Result<(), Error> {
+    let mut d = Decoder::new(payload);
+    while let Some(record) = Record::next(&mut d).map_err(|e| Error::corrupt(path, offset, e.to_string()))? {
+        if record.stamp.zxid <= state.last.zxid {
+            continue;
+        }
+        state.replay(&record).map_err(|e| match e {
+            ReplayError::Gap { last, found } => {
+                Error::MissingLog { file: path.to_owned(), found, wanted: last + 1 }
+            }
+            other => {
+                let what = format!("transaction 0x{:x} does not fit: {other}", record.stamp.zxid);
+                Error::corrupt(path, offset, what)
+            }
+        })?;
+        recovery.replayed += 1;
+    }
+    Ok(())
+}
+
+/// Cuts a torn write and the zeros written ahead off the last file: a new one is begun after every start.
+fn trim(folder: &Folder, path: &Path, scan: &Scan, recovery: &mut Recovery) -> Result<(), Error> {
+    if scan.torn > 0 {
+        recovery.torn =
+            Some(TornTail { file: path.to_owned(), offset: scan.end as u64, bytes: scan.torn as u64 });
+    }
+    if scan.groups.is_empty() {
+        fs::remove_file(path).map_err(Error::disk("delete empty log", path))?;
+        return folder.sync();
+    }
+    File::options()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.set_len(scan.end as u64).and_then(|()| file.sync_all()))
+        .map_err(Error::disk("trim log", path))
+}

@@ -1,0 +1,279 @@
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use proptest::prelude::*;
+
+use super::log::{Batch, Durability, LogWriter};
+use super::recovery::{Recovery, recover};
+use super::*;
+use crate::proto::op::create_flags;
+use crate::proto::{Acl, AclVector, Create, Request, op};
+use crate::server::ops::tests::{Ledger, acl, create};
+use crate::server::state::State;
+
+/// All that must survive, in an order that does not depend on places in memory.
+fn picture(state: &State) -> Vec<String> {
+    let mut lines: Vec<String> = state
+        .tree
+        .cut()
+        .slab
+        .ids()
+        .map(|id| {
+            let node = state.tree.node(id);
+            let acl: Vec<Acl> =
+                state.tree.acl_of(id).map_or(vec![Acl::open()], |list| list.entries().to_vec());
+            let path = state.tree.path_of(id);
+            format!("{path} {:?} {:?} {:?} {} {acl:?}", node.stat(), node.data, node.owner, node.cversion)
+        })
+        .collect();
+    lines.extend(state.sessions.timeouts().map(|(id, timeout)| format!("session {id} {timeout}")));
+    lines.sort();
+    lines.push(format!("last {:?} bytes {}", state.last, state.tree.bytes()));
+    lines
+}
+
+fn restart(path: &Path) -> Result<(State, Recovery), Error> {
+    recover(&Folder::open(path)?, 1000, 0)
+}
+
+/// Appends a ledger's journal as one synced group.
+fn commit(writer: &mut LogWriter, ledger: &mut Ledger, first: i64) {
+    let records = ledger.journal.take();
+    if !records.is_empty() {
+        writer.append(first, &[records]).unwrap();
+        writer.sync().unwrap();
+    }
+}
+
+/// A folder whose log holds three groups of one create each, and the states after each.
+fn three_groups(path: &Path) -> Vec<Vec<String>> {
+    let folder = Arc::new(Folder::open(path).unwrap());
+    let mut writer = LogWriter::new(folder);
+    let mut ledger = Ledger::new();
+    let mut pictures = vec![picture(&ledger.state)];
+    for (n, path) in ["/a", "/a/b", "/c"].into_iter().enumerate() {
+        ledger.write(1, &create(path, 0)).unwrap();
+        commit(&mut writer, &mut ledger, n as i64 + 1);
+        pictures.push(picture(&ledger.state));
+    }
+    writer.finish_segment().unwrap();
+    pictures
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(u8, &'static str, u8),
+    Multi(Vec<(u8, &'static str, u8)>),
+    OpenSession(i64),
+    CloseSession(i64),
+    Commit,
+    Snapshot,
+    Restart,
+}
+
+const PATHS: [&str; 9] = ["/a", "/b", "/a/x", "/a/y", "/a/x/1", "/b/s-", "/zookeeper", "/a/x/", "/e"];
+
+fn request(kind: u8, path: &'static str, arg: u8) -> Request<'static> {
+    let list: AclVector<'static> = match arg % 3 {
+        0 => acl(&[(31, "world", "anyone")]),
+        1 => acl(&[(31, "ip", "127.0.0.1"), (1, "world", "anyone")]),
+        _ => acl(&[(17, "ip", "127.0.0.1")]),
+    };
+    let flags = [
+        create_flags::PERSISTENT,
+        create_flags::EPHEMERAL,
+        create_flags::PERSISTENT_SEQUENTIAL,
+        create_flags::EPHEMERAL_SEQUENTIAL,
+        create_flags::TTL,
+    ][arg as usize % 5];
+    let version = if arg.is_multiple_of(4) { i32::from(arg % 3) } else { -1 };
+    let data: Option<&'static [u8]> =
+        if arg.is_multiple_of(7) { None } else { Some(&b"some data"[..arg as usize % 9]) };
+    match kind {
+        0 | 1 => {
+            let (op, ttl) =
+                if flags == create_flags::TTL { (op::CREATE_TTL, 1000) } else { (op::CREATE2, -1) };
+            let op = if arg.is_multiple_of(11) && ttl < 0 { op::CREATE_CONTAINER } else { op };
+            Request::Create(Create { op, path: path.into(), data, acl: list, flags, ttl })
+        }
+        2 => Request::Delete { path: path.into(), version },
+        3 => Request::SetData { path: path.into(), data, version },
+        4 => Request::SetAcl { path: path.into(), acl: list, version },
+        _ => Request::Check { path: path.into(), version },
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let path = || proptest::sample::select(PATHS.to_vec());
+    prop_oneof![
+        12 => (0..5u8, path(), any::<u8>()).prop_map(|(k, p, a)| Step::Write(k, p, a)),
+        // setACL has no place in a multi.
+        4 => proptest::collection::vec((prop_oneof![0..4u8, Just(5)], path(), any::<u8>()), 0..5).prop_map(Step::Multi),
+        1 => (1..4i64).prop_map(Step::OpenSession),
+        1 => (1..4i64).prop_map(Step::CloseSession),
+        2 => Just(Step::Commit),
+        1 => Just(Step::Snapshot),
+        1 => Just(Step::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #[test]
+    fn what_comes_back_is_what_was_there(steps in proptest::collection::vec(step(), 1..80)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Arc::new(Folder::open(dir.path()).unwrap());
+        let mut writer = LogWriter::new(Arc::clone(&folder));
+        let mut ledger = Ledger::new();
+        let mut first = 1;
+        for step in steps.into_iter().chain([Step::Restart]) {
+            match step {
+                Step::Write(kind, path, arg) => {
+                    let _ = ledger.write(1 + i64::from(arg % 3), &request(kind, path, arg));
+                }
+                Step::Multi(ops) => {
+                    let ops = ops.into_iter().map(|(k, p, a)| request(k, p, a)).collect();
+                    prop_assert!(ledger.write(1, &Request::Multi(ops)).is_ok());
+                }
+                Step::OpenSession(id) => ledger.open_session(id),
+                Step::CloseSession(id) => ledger.close_session(id),
+                Step::Commit => {
+                    commit(&mut writer, &mut ledger, first);
+                    first = ledger.state.last.zxid + 1;
+                }
+                Step::Snapshot => {
+                    commit(&mut writer, &mut ledger, first);
+                    first = ledger.state.last.zxid + 1;
+                    writer.end_segment();
+                    snapshot::write(&folder, &ledger.state.cut()).unwrap();
+                }
+                Step::Restart => {
+                    commit(&mut writer, &mut ledger, first);
+                    first = ledger.state.last.zxid + 1;
+                    drop((writer, folder));
+                    let (state, recovery) = restart(dir.path()).unwrap();
+                    prop_assert_eq!(picture(&state), picture(&ledger.state));
+                    prop_assert_eq!(recovery.torn, None);
+                    ledger.state = state;
+                    folder = Arc::new(Folder::open(dir.path()).unwrap());
+                    writer = LogWriter::new(Arc::clone(&folder));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_cut_at_any_byte_of_its_last_record_comes_back_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let pictures = three_groups(dir.path());
+    let log = Folder::open(dir.path()).unwrap().segment_path(1);
+    let bytes = fs::read(&log).unwrap();
+    let ends: Vec<usize> = segment::scan(&bytes, true).unwrap().groups.iter().map(|g| g.end).collect();
+    for cut in ends[1]..ends[2] {
+        fs::write(&log, &bytes[..cut]).unwrap();
+        let (state, recovery) = restart(dir.path()).unwrap();
+        assert_eq!(picture(&state), pictures[2], "cut at {cut}");
+        let torn = recovery.torn.map_or(0, |torn| torn.bytes);
+        assert!(torn <= (cut - ends[1]) as u64 && (torn > 0 || cut == ends[1]), "cut at {cut}, told {torn}");
+        assert_eq!(fs::metadata(&log).unwrap().len(), ends[1] as u64, "the tail is removed");
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_with_file_and_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    three_groups(dir.path());
+    let log = Folder::open(dir.path()).unwrap().segment_path(1);
+    let mut bytes = fs::read(&log).unwrap();
+    let group = segment::scan(&bytes, true).unwrap().groups[1].clone();
+    bytes[group.start + 3] ^= 0xff;
+    fs::write(&log, &bytes).unwrap();
+    let error = restart(dir.path()).map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Corrupt { file, offset, .. } if *file == log && *offset == (group.start - segment::GROUP_HEADER_LEN) as u64),
+        "{error}"
+    );
+    assert_eq!(fs::read(&log).unwrap(), bytes, "nothing was changed");
+}
+
+#[test]
+fn a_missing_log_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    three_groups(dir.path());
+    let folder = Folder::open(dir.path()).unwrap();
+    fs::rename(folder.segment_path(1), folder.segment_path(2)).unwrap();
+    drop(folder);
+    let error = restart(dir.path()).map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::MissingLog { found: 2, wanted: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_damaged_snapshot_is_made_up_for_by_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Arc::new(Folder::open(dir.path()).unwrap());
+    let mut writer = LogWriter::new(Arc::clone(&folder));
+    let mut ledger = Ledger::new();
+    for (n, path) in ["/a", "/b", "/c"].into_iter().enumerate() {
+        ledger.write(1, &create(path, 0)).unwrap();
+        commit(&mut writer, &mut ledger, n as i64 + 1);
+        writer.end_segment();
+        snapshot::write(&folder, &ledger.state.cut()).unwrap();
+    }
+    assert_eq!(folder.snapshots().unwrap(), [2, 3], "older ones are purged");
+    assert_eq!(folder.segments().unwrap(), [3], "and the log before them");
+    let newest = folder.snapshot_path(3);
+    let good = fs::read(&newest).unwrap();
+    drop((writer, folder));
+    for (at, cut) in
+        [(20, good.len()), (good.len() - 1, good.len()), (0, good.len()), (0, 5), (20, good.len() - 3)]
+    {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        bad.truncate(cut);
+        fs::write(&newest, bad).unwrap();
+        let (state, recovery) = restart(dir.path()).unwrap();
+        assert_eq!(picture(&state), picture(&ledger.state));
+        assert_eq!((recovery.snapshot, recovery.unreadable_snapshots), (Some(2), vec![newest.clone()]));
+    }
+}
+
+#[test]
+fn a_folder_is_used_by_one_server_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = Folder::open(dir.path()).unwrap();
+    let error = Folder::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains(&std::process::id().to_string()), "{error}");
+    assert!(error.contains(&dir.path().display().to_string()), "{error}");
+    drop(held);
+    Folder::open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Folder::open(dir.path()).unwrap());
+    fs::write(dir.path().join("format"), "2\n").unwrap();
+    let error = Folder::open(dir.path()).unwrap_err();
+    assert!(matches!(error, Error::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    fs::write(dir.path().join("format"), "soup").unwrap();
+    assert!(matches!(Folder::open(dir.path()), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_releases_nothing_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Arc::new(Folder::open(dir.path()).unwrap());
+    // The first file's place is taken by a device that is always full.
+    std::os::unix::fs::symlink("/dev/full", folder.segment_path(1)).unwrap();
+    let mut ledger = Ledger::new();
+    ledger.write(1, &create("/a", 0)).unwrap();
+    let (batches, waiting) = std::sync::mpsc::sync_channel(1);
+    let batch =
+        Batch { first: 1, records: ledger.journal.take(), deliveries: Vec::new(), ends_segment: false };
+    batches.send(batch).unwrap();
+    let done = AtomicU64::new(0);
+    let error = log::run(LogWriter::new(folder), &waiting, Durability::Sync, &done).unwrap_err();
+    assert!(matches!(error, Error::Disk { .. }), "{error}");
+    assert_eq!(done.into_inner(), 0);
+}

@@ -1,0 +1,7 @@
+//! The server from outside: raw bytes, and the independent client crate `zookeeper-client`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod server_client;
+mod server_raw;
+mod wire;
