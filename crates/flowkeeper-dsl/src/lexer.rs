@@ -47,7 +47,7 @@ pub(crate) struct Token {
 
 /// Splits `text` into tokens; the first character that fits nowhere is an error.
 pub(crate) fn tokenize(text: &str) -> Result<Vec<Token>, ParseError> {
-    Lexer { text, bytes: text.as_bytes(), at: 0, tokens: Vec::new() }.run()
+    Lexer { text, bytes: text.as_bytes(), at: 0, tokens: Vec::new(), in_destination: false }.run()
 }
 
 /// Whether `text` may stand as an app name, label or option part outside a value.
@@ -65,7 +65,7 @@ pub(crate) fn is_plain_value(text: &str) -> bool {
 /// A text with an open quote is not: it would take in what follows.
 pub(crate) fn read_value(text: &str) -> Option<String> {
     let first = *text.as_bytes().first()?;
-    match scan_value(text.as_bytes()) {
+    match scan_value(text.as_bytes(), false) {
         Ok(value) if value.len == text.len() && !value.open && !is_value_end(first) => {
             Some(value_of(value.kind, text))
         }
@@ -87,6 +87,8 @@ struct Lexer<'a> {
     bytes: &'a [u8],
     at: usize,
     tokens: Vec<Token>,
+    /// The last colon began a destination, which the next `>` or pipe ends.
+    in_destination: bool,
 }
 
 impl Lexer<'_> {
@@ -152,7 +154,8 @@ impl Lexer<'_> {
             }
             Some(first) => {
                 let value =
-                    scan_value(&self.bytes[self.at..]).map_err(|Unclosed| self.fail_unclosed(first))?;
+                    scan_value(&self.bytes[self.at..], !self.in_destination)
+                        .map_err(|Unclosed| self.fail_unclosed(first))?;
                 self.push(value.kind, value.len);
                 Ok(())
             }
@@ -164,6 +167,11 @@ impl Lexer<'_> {
     }
 
     fn push(&mut self, kind: TokenKind, len: usize) {
+        match (kind, self.tokens.last().map(|token| token.kind)) {
+            (TokenKind::Colon, None | Some(TokenKind::Gt)) => self.in_destination = true,
+            (TokenKind::Gt | TokenKind::Pipe | TokenKind::DoublePipe, _) => self.in_destination = false,
+            _ => {}
+        }
         self.tokens.push(Token { kind, span: Span::new(self.at, self.at + len) });
         self.at += len;
     }
@@ -204,13 +212,17 @@ struct ScannedValue {
 /// counts (and a doubled single quote is an escape); else both do, so that `payload+'a b'` is one
 /// value. It is a literal only if the starting quote was closed exactly once, by the last character:
 /// `'a'+'b'` stays as written. A NUL ends a value even inside quotes, where it then is an error.
-fn scan_value(bytes: &[u8]) -> Result<ScannedValue, Unclosed> {
+///
+/// With `compares`, a `>` directly between other characters of the value belongs to it, as in
+/// `--expression=payload.length()>3`: SCDF refuses that text, because no destination can begin there.
+fn scan_value(bytes: &[u8], compares: bool) -> Result<ScannedValue, Unclosed> {
     let opening = bytes.first().copied().filter(|byte| is_quote(*byte));
     let mut open = opening.is_some();
     let mut n_closed = 0;
     let mut at = usize::from(open);
     while let Some(&byte) = bytes.get(at) {
-        if byte == 0 || (!open && is_value_end(byte)) {
+        let is_comparison = compares && byte == b'>' && at > 0 && goes_on(bytes.get(at + 1));
+        if byte == 0 || (!open && is_value_end(byte) && !is_comparison) {
             break;
         }
         let counts = opening.map_or(is_quote(byte), |quote| quote == byte);
@@ -228,6 +240,11 @@ fn scan_value(bytes: &[u8]) -> Result<ScannedValue, Unclosed> {
         _ => TokenKind::Identifier,
     };
     Ok(ScannedValue { kind, len: at, open })
+}
+
+/// What follows a `>` can neither end a value nor begin a destination.
+fn goes_on(next: Option<&u8>) -> bool {
+    next.is_some_and(|next| !is_value_end(*next) && *next != b':')
 }
 
 fn is_value_end(byte: u8) -> bool {

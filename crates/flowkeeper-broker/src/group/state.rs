@@ -16,6 +16,9 @@ use uuid::Uuid;
 /// How long a member id that was handed out may stay unused.
 const ID_LIFETIME: Duration = Duration::from_secs(30);
 
+/// How often the first rebalance of a group may be put off by one more member.
+const FIRST_DELAYS: u32 = 5;
+
 /// Where a group is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -106,6 +109,8 @@ pub(crate) struct Group {
     /// When a rebalance under way ends, whoever is missing.
     deadline: Option<Instant>,
     first_delay: Duration,
+    /// When the first rebalance ends at the latest, however many join.
+    first_limit: Option<Instant>,
 }
 
 impl Group {
@@ -120,6 +125,7 @@ impl Group {
             promised: BTreeMap::new(),
             deadline: None,
             first_delay,
+            first_limit: None,
         }
     }
 
@@ -245,14 +251,18 @@ impl Group {
             let patience =
                 self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default();
             self.deadline = Some(now + if is_first { self.first_delay } else { patience });
+            self.first_limit = is_first.then(|| now + self.first_delay * FIRST_DELAYS);
             for member in self.members.values_mut() {
                 if let Some(answer) = member.syncing.take() {
                     let _ = answer.send(Err(GroupError::RebalanceInProgress));
                 }
             }
         }
-        // The first rebalance of a group waits its time out: others are probably about to join.
-        let is_waiting_for_first = self.generation == 0 || self.leader.is_empty();
+        // The first rebalance of a group waits its time out, longer with each that joins: others are probably about to.
+        let is_waiting_for_first = self.leader.is_empty();
+        if let Some(limit) = self.first_limit.filter(|_| is_waiting_for_first) {
+            self.deadline = Some((now + self.first_delay).min(limit));
+        }
         if !is_waiting_for_first && self.members.values().all(|member| member.joining.is_some()) {
             self.complete(now);
         }

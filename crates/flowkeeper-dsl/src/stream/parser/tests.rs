@@ -73,3 +73,21 @@ fn a_deep_list_needs_no_stack() {
     let text: Vec<_> = (0..8_000).map(|i: u32| i.to_string()).collect();
     assert_eq!(parse(Some("s"), &text.join("|")).unwrap().apps().len(), 8_000);
 }
+
+#[test]
+fn a_comparison_in_a_value_belongs_to_it() {
+    let value = |text| {
+        let definition = parse(Some("s"), text).unwrap();
+        definition.apps()[0].args()[0].value.clone()
+    };
+    assert_eq!(value("filter --expression=payload.length()>3 | log"), "payload.length()>3");
+    assert_eq!(value("filter --expression=payload>=3 > :out"), "payload>=3");
+    assert_eq!(value("filter --expression='a'>payload | log"), "'a'>payload");
+    // What may begin a destination still does, and options of destinations are as before.
+    assert_eq!(value("filter --expression=payload>:out"), "payload");
+    assert_eq!(value("filter --expression=payload> :out"), "payload");
+    assert_eq!(code("filter --expression=payload> 3 | log"), 133);
+    assert_eq!(code("filter --expression=>3 | log"), 105);
+    let definition = parse(Some("s"), ":x --group=g>log").unwrap();
+    assert_eq!(definition.source_destination().unwrap().group(), Some("g"));
+}
