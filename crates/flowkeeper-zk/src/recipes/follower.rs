@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures::FutureExt;
-use zookeeper_client::{AddWatchMode, Client, Error, EventType, MultiReadResult, PersistentWatcher, Stat};
+use zookeeper_client::{AddWatchMode, Client, Error, EventType, MultiReadResult, PersistentWatcher, Stat, WatchedEvent};
 
 use super::Connection;
 
@@ -56,6 +56,22 @@ struct Watch {
     client: Client,
     watcher: PersistentWatcher,
     connects: u64,
+    /// Taken from the watcher, not handled yet.
+    pending: Vec<WatchedEvent>,
+}
+
+impl Watch {
+    /// Takes what has arrived, without waiting.
+    fn drain(&mut self) {
+        while let Some(seen) = self.watcher.changed().now_or_never() {
+            let is_session = seen.event_type == EventType::Session;
+            self.pending.push(seen);
+            // A watcher whose session has ended answers for ever.
+            if is_session {
+                return;
+            }
+        }
+    }
 }
 
 impl TreeFollower {
@@ -88,23 +104,37 @@ impl TreeFollower {
 
     /// Waits for events, re-reads what they name. `None`: the session state changed, look at the link again.
     async fn follow(&mut self, mut watch: Watch) -> Result<Option<Batch>, Error> {
-        let mut dirty = BTreeSet::new();
-        let mut zxid = 0;
-        let mut event = Some(watch.watcher.changed().await);
-        while let Some(seen) = event {
-            if seen.event_type == EventType::Session {
-                // Not put back: the link moves with the session, and what was missed is re-read.
-                return Ok(None);
-            }
-            zxid = zxid.max(seen.zxid);
-            if (self.keep)(&seen.path) {
-                dirty.insert(seen.path);
-            }
-            event = watch.watcher.changed().now_or_never();
+        if watch.pending.is_empty() {
+            let seen = watch.watcher.changed().await;
+            watch.pending.push(seen);
         }
-        let dirty: Vec<_> = dirty.into_iter().collect();
+        watch.drain();
+        let zxid = watch.pending.iter().map(|seen| seen.zxid).max().unwrap_or(0);
         let mut batch = Batch { zxid, ..Batch::default() };
-        self.read(&watch.client, &dirty, &mut batch).await?;
+        // The events of one transaction arrive one by one, so the newest one may not be whole yet. But an answer comes after
+        // every event of what it shows: once what was seen has been read, the rest of that transaction lies in the queue.
+        loop {
+            let mut dirty = BTreeSet::new();
+            for seen in std::mem::take(&mut watch.pending) {
+                if seen.event_type == EventType::Session {
+                    // Not put back: the link moves with the session, and what was missed is re-read.
+                    return Ok(None);
+                }
+                if seen.zxid > zxid {
+                    watch.pending.push(seen);
+                } else if (self.keep)(&seen.path) {
+                    dirty.insert(seen.path);
+                }
+            }
+            if dirty.is_empty() {
+                break;
+            }
+            let dirty: Vec<_> = dirty.into_iter().collect();
+            self.read(&watch.client, &dirty, &mut batch).await?;
+            watch.drain();
+        }
+        // A re-read may have shown a newer transaction of which other parts are still to come.
+        batch.zxid = zxid;
         self.watch = Some(watch);
         Ok(Some(batch))
     }
@@ -129,7 +159,7 @@ impl TreeFollower {
             self.known.remove(&path);
             batch.changes.push(Change { path, node: None });
         }
-        self.watch = Some(Watch { client, watcher, connects });
+        self.watch = Some(Watch { client, watcher, connects, pending: Vec::new() });
         Ok(batch)
     }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod recipes;
 mod server_client;
 mod server_raw;
 mod wire;
