@@ -43,7 +43,7 @@ impl Launch<'_> {
         let args = self.app.args.iter().cloned();
         match program {
             Program::Bundled { kind, name } => {
-                let own = ["app".to_owned(), kind.clone(), name.clone()];
+                let own = ["run-app".to_owned(), kind.clone(), name.clone()];
                 (myself.to_owned(), own.into_iter().chain(args).collect())
             }
             Program::Executable(path) => (path.clone(), args.collect()),

@@ -100,3 +100,76 @@ impl Board {
 fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(t: u64, st: StatusState, ready: bool) -> StatusEntry {
+        StatusEntry {
+            t,
+            rel: 1,
+            st,
+            ready,
+            pid: None,
+            port: None,
+            since: String::new(),
+            restarts: 0,
+            exit: None,
+            err: None,
+            attrs: BTreeMap::new(),
+            extra: Default::default(),
+        }
+    }
+
+    fn instance(index: u32) -> InstanceId {
+        InstanceId::new("s", "a", index)
+    }
+
+    fn board() -> Board {
+        Board::new(NodeId("n".into()))
+    }
+
+    #[test]
+    fn a_burst_becomes_one_write_and_news_that_are_none_become_none() {
+        let mut board = board();
+        for state in [StatusState::Fetching, StatusState::Starting, StatusState::Running] {
+            board.put(instance(0), entry(1, state, false));
+        }
+        assert_eq!(board.take("inc").map(|txn| txn.len()), Some(1));
+        board.written();
+        board.put(instance(0), entry(1, StatusState::Running, false));
+        assert!(board.flush_at().is_none() && board.take("inc").is_none());
+    }
+
+    #[test]
+    fn a_failed_write_is_due_again() {
+        let mut board = board();
+        board.put(instance(0), entry(1, StatusState::Running, true));
+        assert!(board.take("inc").is_some());
+        board.failed(Duration::from_secs(1));
+        assert!(board.flush_at().is_some_and(|at| at > Instant::now()));
+        assert!(board.take("inc").is_some());
+    }
+
+    #[test]
+    fn a_state_keeps_its_time_while_it_lasts() {
+        let mut board = board();
+        board.put(instance(0), entry(1, StatusState::Running, false));
+        let since = board.entries[&instance(0)].since.clone();
+        let mut told = entry(1, StatusState::Running, false);
+        told.err = Some("not yet".into());
+        board.put(instance(0), told);
+        assert_eq!(board.entries[&instance(0)].since, since);
+    }
+
+    #[test]
+    fn a_stop_counts_for_its_term_only() {
+        let mut board = board();
+        board.put(instance(0), entry(3, StatusState::Stopped, false));
+        assert!(board.has_stopped(&instance(0), 3));
+        assert!(!board.has_stopped(&instance(0), 4));
+        board.remove(&instance(0));
+        assert!(!board.has_stopped(&instance(0), 3));
+    }
+}

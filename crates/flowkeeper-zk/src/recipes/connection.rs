@@ -75,8 +75,12 @@ impl Connection {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        let link =
-            Link { state: LinkState::Connected, incarnation: 1, connects: 1, session_id: client.session_id().0 };
+        let link = Link {
+            state: LinkState::Connected,
+            incarnation: 1,
+            connects: 1,
+            session_id: client.session_id().0,
+        };
         let shared = Arc::new(Shared {
             client: Mutex::new(client),
             link: watch::Sender::new(link),

@@ -46,7 +46,12 @@ impl Election {
     /// `candidate` must be unique among live processes and stable over restarts of one installation (it is guarded by a
     /// lock on that installation's data folder): a holder left by an earlier process of the same candidate is taken over at
     /// once instead of waited for. `describe` is stored beside it, as the JSON text of an object's members.
-    pub fn new(connection: Connection, base: impl Into<String>, candidate: impl Into<String>, describe: String) -> Self {
+    pub fn new(
+        connection: Connection,
+        base: impl Into<String>,
+        candidate: impl Into<String>,
+        describe: String,
+    ) -> Self {
         Election { connection, base: base.into(), candidate: candidate.into(), describe }
     }
 
@@ -97,7 +102,12 @@ impl Election {
             }
             txn = txn.delete(self.holder_path(), holder_stat.version);
         }
-        let data = format!(r#"{{"v":1,"id":"{}","epoch":{}{}}}"#, self.candidate, epoch + 1, self.describe_members());
+        let data = format!(
+            r#"{{"v":1,"id":"{}","epoch":{}{}}}"#,
+            self.candidate,
+            epoch + 1,
+            self.describe_members()
+        );
         txn = txn.create_ephemeral(self.holder_path(), data);
         txn = txn.set(self.epoch_path(), (epoch + 1).to_string(), stat.version);
         match self.connection.commit(txn).await {
@@ -105,7 +115,9 @@ impl Election {
             // Somebody was faster, or the outcome is unknown: the next attempt looks who holds it.
             Err(TxnError::Refused { .. } | TxnError::Unknown { .. }) => Ok(None),
             Err(TxnError::Unavailable(error)) => Err(error),
-            Err(TxnError::TooLarge { .. }) => Err(Error::BadArguments(&"the candidate's description is too large")),
+            Err(TxnError::TooLarge { .. }) => {
+                Err(Error::BadArguments(&"the candidate's description is too large"))
+            }
         }
     }
 
@@ -169,7 +181,10 @@ fn holder_name(data: &[u8]) -> Option<&str> {
 }
 
 /// Data and stat of `path` if it exists, and a watcher that fires when that changes, existence included.
-async fn read_and_watch(client: &Client, path: &str) -> Result<(Option<(Vec<u8>, Stat)>, OneshotWatcher), Error> {
+async fn read_and_watch(
+    client: &Client,
+    path: &str,
+) -> Result<(Option<(Vec<u8>, Stat)>, OneshotWatcher), Error> {
     loop {
         match client.get_and_watch_data(path).await {
             Ok((data, stat, watcher)) => return Ok((Some((data, stat)), watcher)),

@@ -9,7 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures::FutureExt;
-use zookeeper_client::{AddWatchMode, Client, Error, EventType, MultiReadResult, PersistentWatcher, Stat, WatchedEvent};
+use zookeeper_client::{
+    AddWatchMode, Client, Error, EventType, MultiReadResult, PersistentWatcher, Stat, WatchedEvent,
+};
 
 use super::Connection;
 
@@ -133,8 +135,11 @@ impl TreeFollower {
             self.read(&watch.client, &dirty, &mut batch).await?;
             watch.drain();
         }
-        // A re-read may have shown a newer transaction of which other parts are still to come.
-        batch.zxid = zxid;
+        // A re-read may have shown a newer transaction of which other parts are still to come. (Servers before 3.9 do not tell
+        // the transaction of an event; then what was read is the best there is.)
+        if zxid > 0 {
+            batch.zxid = zxid;
+        }
         self.watch = Some(watch);
         Ok(Some(batch))
     }
@@ -191,7 +196,9 @@ impl TreeFollower {
                     MultiReadResult::Data { data, stat } => Some(Node { data, stat }),
                     MultiReadResult::Error { err: Error::NoNode } => None,
                     MultiReadResult::Error { err } => return Err(err),
-                    other => return Err(Error::UnexpectedError(format!("{path}: unexpected answer {other:?}"))),
+                    other => {
+                        return Err(Error::UnexpectedError(format!("{path}: unexpected answer {other:?}")));
+                    }
                 };
                 self.note(path, node, batch);
             }

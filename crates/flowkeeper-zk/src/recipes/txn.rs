@@ -27,7 +27,7 @@ pub struct Txn {
 /// What a committed transaction left behind.
 #[derive(Clone, Debug)]
 pub struct Committed {
-    /// The transaction's id; 0 when it held no create and no set (the protocol does not tell then).
+    /// The transaction's id, or a later one; 0 when it held nothing but checks.
     pub zxid: i64,
     /// Stat per operation, for creates and sets.
     pub stats: Vec<Option<Stat>>,
@@ -40,7 +40,9 @@ pub enum TxnError {
     #[error("{path}: {cause}")]
     Refused { index: usize, path: String, cause: Error },
     /// The connection broke while the request was under way: it may or may not have happened. Read back to find out.
-    #[error("the connection to zookeeper was lost while writing {path}; the outcome is unknown until it is back")]
+    #[error(
+        "the connection to zookeeper was lost while writing {path}; the outcome is unknown until it is back"
+    )]
     Unknown { path: String },
     /// Nothing was sent.
     #[error("zookeeper is not available: {0}")]
@@ -111,6 +113,12 @@ impl Txn {
         self.ops.get(index).map(|op| op.path().to_owned()).unwrap_or_default()
     }
 
+    fn parent_of_a_deleted(&self) -> Option<String> {
+        let deleted = self.ops.iter().rev().find(|op| matches!(op, Op::Delete { .. }))?.path();
+        let parent = &deleted[..deleted.rfind('/')?];
+        Some(if parent.is_empty() { "/".to_owned() } else { parent.to_owned() })
+    }
+
     fn guard_size(&self) -> Result<(), TxnError> {
         let mut total = 0;
         for op in &self.ops {
@@ -130,7 +138,10 @@ impl Txn {
 impl Op {
     fn path(&self) -> &str {
         match self {
-            Op::Check { path, .. } | Op::Create { path, .. } | Op::Set { path, .. } | Op::Delete { path, .. } => path,
+            Op::Check { path, .. }
+            | Op::Create { path, .. }
+            | Op::Set { path, .. }
+            | Op::Delete { path, .. } => path,
         }
     }
 
@@ -178,7 +189,15 @@ impl Connection {
             MultiWriteResult::SetData { stat } => Some(stat),
             _ => None,
         });
-        let stats: Vec<_> = stats.inspect(|stat| zxid = zxid.max(stat.map_or(0, |stat| stat.mzxid))).collect();
+        let stats: Vec<_> =
+            stats.inspect(|stat| zxid = zxid.max(stat.map_or(0, |stat| stat.mzxid))).collect();
+        if zxid == 0
+            && let Some(parent) = txn.parent_of_a_deleted()
+        {
+            // The answer to a delete carries no id; its parent remembers the id of its last change of children. When even the
+            // parent is gone, or the connection broke now, the commit stands all the same.
+            zxid = client.check_stat(&parent).await.ok().flatten().map_or(0, |stat| stat.pzxid);
+        }
         Ok(Committed { zxid, stats })
     }
 }

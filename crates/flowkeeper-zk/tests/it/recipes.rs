@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use flowkeeper_zk::recipes::{
-    Connection, Election, LinkState, Options, TreeFollower, Txn, TxnError,
-};
+use flowkeeper_zk::recipes::{Connection, Election, LinkState, Options, TreeFollower, Txn, TxnError};
 use flowkeeper_zk::server::{self, Config, Server};
 
 /// Nothing here takes this long unless it hangs.
@@ -66,10 +64,13 @@ async fn a_transaction_happens_whole_or_names_what_stopped_it() {
     let connection = connect(server.local_addr()).await;
     let made = connection.commit(Txn::new().create("/a", "1").create("/a/b", "2")).await.expect("committed");
     assert!(made.zxid > 0 && made.stats.iter().all(Option::is_some));
-    let refused = connection.commit(Txn::new().create("/c", "").set("/a", "x", 7)).await.expect_err("wrong version");
+    let refused =
+        connection.commit(Txn::new().create("/c", "").set("/a", "x", 7)).await.expect_err("wrong version");
     assert!(refused.is_refused("/a", &zookeeper_client::Error::BadVersion), "{refused}");
     assert_eq!(refused.to_string(), "/a: mismatch version");
     assert!(connection.client().check_stat("/c").await.expect("read").is_none(), "nothing of it happened");
+    let deleted = connection.commit(Txn::new().delete("/a/b", None)).await.expect("committed");
+    assert!(deleted.zxid > made.zxid, "a delete has an id too");
     server.stop().await.expect("stopped");
 }
 
@@ -79,11 +80,17 @@ async fn a_follower_sees_everything_even_what_happens_while_it_is_away() {
     let server = start(any(), Some(folder.path())).await;
     let addr = server.local_addr();
     let (watcher, writer) = (connect(addr).await, connect(addr).await);
-    writer.commit(Txn::new().create("/t", "").create("/t/a", "1").create("/t/skip", "")).await.expect("written");
+    writer
+        .commit(Txn::new().create("/t", "").create("/t/a", "1").create("/t/skip", ""))
+        .await
+        .expect("written");
     let mut tree = TreeFollower::new(watcher.clone(), "/t", |path| !path.ends_with("/skip"));
     let mut copy = BTreeMap::new();
     follow_until(&mut tree, &mut copy, |copy| copy.len() == 2).await;
-    writer.commit(Txn::new().set("/t/a", "2", None).create("/t/b", "").create("/t/b/c", "3")).await.expect("written");
+    writer
+        .commit(Txn::new().set("/t/a", "2", None).create("/t/b", "").create("/t/b/c", "3"))
+        .await
+        .expect("written");
     follow_until(&mut tree, &mut copy, |copy| copy.len() == 4 && copy["/t/a"] == b"2").await;
     // The server goes away and comes back with changes that no watch told.
     server.stop().await.expect("stopped");
@@ -120,7 +127,8 @@ async fn one_leads_and_the_next_takes_over_with_a_higher_epoch() {
     let server = start(any(), None).await;
     let addr = server.local_addr();
     let (first, second) = (connect(addr).await, connect(addr).await);
-    let election = |connection: &Connection, id: &str| Election::new(connection.clone(), "/leader", id, String::new());
+    let election =
+        |connection: &Connection, id: &str| Election::new(connection.clone(), "/leader", id, String::new());
     let (of_first, of_second) = (election(&first, "one"), election(&second, "two"));
     let led = in_time(of_first.campaign()).await.expect("open");
     assert_eq!(led.epoch, 1);
@@ -141,7 +149,8 @@ async fn a_restarted_candidate_takes_over_from_its_dead_self_at_once() {
     let server = start(any(), None).await;
     let addr = server.local_addr();
     let before = connect(addr).await;
-    let election = |connection: &Connection| Election::new(connection.clone(), "/leader", "one", String::new());
+    let election =
+        |connection: &Connection| Election::new(connection.clone(), "/leader", "one", String::new());
     let led = in_time(election(&before).campaign()).await.expect("open");
     // Its session lives on, as after a kill; the same candidate comes back in another session.
     let after = connect(addr).await;
@@ -161,7 +170,9 @@ async fn a_lost_connection_does_not_end_a_leadership() {
     let election = Election::new(connection.clone(), "/leader", "one", String::new());
     let led = in_time(election.campaign()).await.expect("open");
     server.stop().await.expect("stopped");
-    in_time(connection.watch_link().wait_for(|link| link.state == LinkState::Suspended)).await.expect("noticed");
+    in_time(connection.watch_link().wait_for(|link| link.state == LinkState::Suspended))
+        .await
+        .expect("noticed");
     let away = connection.commit(led.fence().create("/x", "")).await.expect_err("nobody there");
     assert!(matches!(away, TxnError::Unknown { .. } | TxnError::Unavailable(_)), "{away}");
     let server = start(addr, Some(folder.path())).await;

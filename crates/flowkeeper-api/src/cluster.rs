@@ -1,0 +1,128 @@
+//! What Flowkeeper has and SCDF never had: the cluster, and why a stream is in the state it is in.
+
+use serde::{Deserialize, Serialize};
+
+/// Answer of `GET /api/v1/cluster`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Cluster {
+    /// `None` while no server leads.
+    pub leader: Option<Leader>,
+    pub servers: Vec<ServerInfo>,
+    pub nodes: Vec<NodeInfo>,
+    pub ensemble: Ensemble,
+    pub update_seconds: UpdateSeconds,
+}
+
+/// The server whose reconcilers act.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Leader {
+    pub id: String,
+    /// Where its API listens.
+    pub api: String,
+    /// Number of this leadership; grows with each election.
+    pub epoch: u64,
+}
+
+/// A live server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServerInfo {
+    pub id: String,
+    pub api: String,
+    /// Version of the program.
+    pub version: String,
+}
+
+/// A node that is or was there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NodeInfo {
+    pub id: String,
+    /// Its agent is connected.
+    pub live: bool,
+    pub host: Option<String>,
+    /// App instances it may hold.
+    pub slots: Option<u32>,
+    /// App instances it holds.
+    pub used: u32,
+    pub version: Option<String>,
+}
+
+/// This server's view of ZooKeeper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Ensemble {
+    /// `connected`, `suspended` or `closed`.
+    pub state: String,
+    /// Session id, in hex.
+    pub session: String,
+    /// Newest transaction this server's copy contains.
+    pub zxid: i64,
+    /// Documents in the metadata that cannot be read; see the server's log.
+    pub unreadable: usize,
+}
+
+/// How long changes take, as measured by this server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UpdateSeconds {
+    /// From sending a change until it is committed.
+    pub znode: Measured,
+    /// From the commit until this server shows it.
+    pub watcher: Measured,
+}
+
+/// A sum of seconds over a number of measurements.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Measured {
+    pub count: u64,
+    pub sum: f64,
+}
+
+/// Answer of `GET /api/v1/streams/{name}`: the state of a stream, explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StreamExplanation {
+    pub name: String,
+    /// As in `status` of a stream definition.
+    pub phase: String,
+    /// What the user wants: `none`, `deployed`, `undeployed` or `destroyed`.
+    pub want: String,
+    /// Grows with every request about the stream.
+    pub generation: u64,
+    /// Newest release, 0 when there is none.
+    pub release: u32,
+    /// Instances that nodes still have orders about: wanted ones, and those that are being stopped.
+    pub active: u32,
+    pub apps: Vec<AppExplanation>,
+}
+
+/// One app of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AppExplanation {
+    pub label: String,
+    pub phase: String,
+    pub instances: Vec<InstanceExplanation>,
+}
+
+/// One instance of an app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct InstanceExplanation {
+    /// As in the runtime documents: `<stream>.<label>-v<release>-<index>`.
+    pub id: String,
+    pub index: u32,
+    pub phase: String,
+    /// Why it is not as wanted.
+    pub reason: Option<String>,
+    pub node: Option<String>,
+    pub restarts: u32,
+    /// How its last process ended.
+    pub exit: Option<String>,
+    /// Since when it is in its state, RFC 3339.
+    pub since: Option<String>,
+}

@@ -1,0 +1,28 @@
+//! The REST contract of Flowkeeper: what travels between the server and whoever talks to it, and a typed [`Client`].
+//!
+//! Most of the contract is that of Spring Cloud Data Flow 2.11 (SCDF), down to member names, their order, and which members
+//! are absent when empty: scripts, the Java client and the dashboard of SCDF read these documents. What Flowkeeper adds
+//! lies under `/api/v1` ([`cluster`]).
+//!
+//! * [`hal`]: links, pages, embedded lists: the shape all SCDF documents share;
+//! * [`about`], [`apps`], [`streams`], [`runtime`]: the documents by area;
+//! * [`error`]: the one shape of every error;
+//! * [`client`]: a method per operation, errors with a [`Kind`] to act on.
+//!
+//! Types are here only where they are promises to clients. This crate decides nothing, knows no ZooKeeper and no engine,
+//! and validates nothing beyond the shape: the server does. Start with [`Client`] or with [`streams::StreamDefinition`].
+
+pub mod about;
+pub mod apps;
+pub mod client;
+pub mod cluster;
+pub mod error;
+pub mod hal;
+pub mod runtime;
+pub mod streams;
+
+pub use client::Client;
+pub use client::error::{Error, Kind};
+
+/// Header of every answer to a change: the id of the ZooKeeper transaction that committed it, in decimal.
+pub const ZXID_HEADER: &str = "X-Flowkeeper-Zxid";

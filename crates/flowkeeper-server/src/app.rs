@@ -1,0 +1,141 @@
+//! Use cases, one file per resource: they validate against the model and write desired state. No HTTP, no ZooKeeper paths.
+//!
+//! * [`apps`]: the registry; [`options`] what an app can be told; [`uri`] what a registered URI means;
+//! * [`streams`]: definitions; [`deploy`]: making and ending deployments; [`related`]: questions about a definition;
+//! * [`runtime`], [`logs`]: what runs and what it says; [`explain`]: why, and the cluster.
+//!
+//! Every change is one transaction, decided on the model and committed under the versions it was decided on; when somebody
+//! else was faster it is decided again ([`with_retry`]).
+
+pub mod apps;
+pub mod deploy;
+pub mod explain;
+pub mod logs;
+pub mod options;
+mod properties;
+pub mod related;
+pub mod runtime;
+pub mod streams;
+pub mod uri;
+
+use std::time::Duration;
+
+use crate::meta::{WriteError, Written};
+
+/// How often a change is decided again because somebody else changed the same thing.
+const TRIES: usize = 3;
+/// How long a request waits for a stream that is being destroyed to be gone.
+pub(crate) const DESTROY_WAIT: Duration = Duration::from_secs(30);
+
+/// Why a request was not carried out. Nothing was changed then.
+///
+/// The kinds are what a caller can tell apart; the texts are SCDF's where its users know them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("Could not find stream definition named {0}")]
+    NoStream(String),
+    /// `type:name` or `type:name:version`.
+    #[error("The '{0}' application could not be found.")]
+    NoApp(String),
+    /// No such deployment id.
+    #[error("The '{0}' application could not be found.")]
+    NoDeployment(String),
+    #[error("The '{0}' application instance could not be found.")]
+    NoInstance(String),
+    /// The stream was never deployed.
+    #[error("Release with the name [{0}] doesn't exist")]
+    NoRelease(String),
+    #[error("Cannot create stream {0} because another one has already been created with the same name")]
+    StreamExists(String),
+    #[error("The '{key}' application is already registered as {uri}")]
+    AppExists { key: String, uri: String },
+    #[error("Stream '{0}' is already deployed")]
+    AlreadyDeployed(String),
+    #[error("Stream '{0}' is already being deployed")]
+    AlreadyDeploying(String),
+    #[error(
+        "The app [{name}:{kind}:{version}] you're trying to unregister is currently used in stream '{stream}'."
+    )]
+    AppInUse { name: String, kind: &'static str, version: String, stream: String },
+    /// A definition, or what it becomes with its deployment properties, is wrong.
+    #[error("{0}")]
+    InvalidStream(String),
+    #[error("{0}")]
+    InvalidAppName(String),
+    /// Anything else in the request is wrong.
+    #[error("{0}")]
+    InvalidArgument(String),
+    /// A list cannot be sorted by this.
+    #[error("No property '{property}' found for type '{entity}'")]
+    NoProperty { property: String, entity: &'static str },
+    /// The request is right, but what it needs is not there.
+    #[error("{0}")]
+    IllegalState(String),
+    /// A document that the request names cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// An app was asked and refused, or did not answer.
+    #[error("{0}")]
+    Upstream(String),
+    /// Others change the same thing all the time.
+    #[error("{0} is being changed by somebody else at the same time; look at it and try again")]
+    Conflict(String),
+    #[error("{0}")]
+    TooLarge(String),
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Error {
+    /// What a failed write means to whoever asked for `what`.
+    fn from_write(what: &str, error: WriteError) -> Error {
+        match error {
+            WriteError::Exists { .. } | WriteError::Missing { .. } | WriteError::Conflict { .. } => {
+                Error::Conflict(what.to_owned())
+            }
+            WriteError::TooLarge { bytes, limit, .. } => Error::TooLarge(format!(
+                "{what} would need {bytes} bytes in the metadata, of which one change may hold {limit}: make it smaller"
+            )),
+            WriteError::Unavailable(reason) => Error::Unavailable(reason),
+        }
+    }
+}
+
+/// How one try of a change ended without being committed.
+#[derive(Debug)]
+enum Failed {
+    /// The request cannot be carried out.
+    Refused(Error),
+    /// It was not written.
+    Write(WriteError),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Refused(error)
+    }
+}
+
+impl From<WriteError> for Failed {
+    fn from(error: WriteError) -> Failed {
+        Failed::Write(error)
+    }
+}
+
+/// Decides and writes, again when what was decided on changed meanwhile. `what` names the subject for people.
+async fn with_retry<F>(what: &str, mut attempt: impl FnMut() -> F) -> Result<Option<Written>, Error>
+where
+    F: Future<Output = Result<Option<Written>, Failed>>,
+{
+    let mut tries = 1;
+    loop {
+        match attempt().await {
+            Ok(written) => return Ok(written),
+            Err(Failed::Refused(error)) => return Err(error),
+            Err(Failed::Write(
+                WriteError::Conflict { .. } | WriteError::Exists { .. } | WriteError::Missing { .. },
+            )) if tries < TRIES => tries += 1,
+            Err(Failed::Write(error)) => return Err(Error::from_write(what, error)),
+        }
+    }
+}

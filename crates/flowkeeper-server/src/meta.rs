@@ -1,0 +1,152 @@
+//! The metadata of a cluster: typed records over ZooKeeper, and a copy of them in memory that every request reads.
+//!
+//! Writes are transactions ([`write`]); reads never leave the process: they look at [`Model`], which one task keeps current
+//! from a recursive watch ([`Follower`]). A write returns only after its own effect is in the model, so whoever asks this
+//! server next sees it. The znode tree is described in [`paths`], its documents in [`record`].
+
+mod bootstrap;
+mod follow;
+mod model;
+pub mod paths;
+pub mod record;
+mod shown;
+mod write;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use flowkeeper_zk::recipes::Connection;
+use tokio::sync::{Notify, watch};
+
+pub use bootstrap::{LayoutError, prepare};
+pub use follow::Follower;
+pub use model::{AppEntry, AppKey, AppKind, Model, NodeEntry, Versioned};
+pub use shown::{Shown, redact};
+pub use write::{AppChange, WriteError, Written};
+
+use crate::metrics::Metrics;
+
+/// How long a write waits for its own effect to reach the model before it is answered anyway: the commit stands, only the
+/// copy is late.
+const OWN_WRITE_WAIT: Duration = Duration::from_secs(2);
+
+/// Handle to the metadata; clones share it.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    connection: Connection,
+    shared: Arc<Shared>,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// A std lock: held for lookups and clones only, never across an await.
+    model: RwLock<Model>,
+    /// Every transaction up to this id is in the model.
+    applied: watch::Sender<i64>,
+    dirty: Mutex<Dirty>,
+    wake: Notify,
+}
+
+/// Streams whose inputs changed since the reconciler last looked.
+#[derive(Debug, Default)]
+pub struct Dirty {
+    pub streams: BTreeSet<String>,
+    /// Nodes came, went or changed: look at every stream.
+    pub all: bool,
+}
+
+impl Meta {
+    /// Metadata over `connection`, and the task that keeps its model current.
+    pub fn new(connection: Connection, metrics: Metrics) -> (Meta, Follower) {
+        let shared = Arc::new(Shared {
+            model: RwLock::new(Model::default()),
+            applied: watch::Sender::new(0),
+            dirty: Mutex::new(Dirty::default()),
+            wake: Notify::new(),
+        });
+        let follower = Follower::new(connection.clone(), shared.clone());
+        (Meta { connection, shared, metrics }, follower)
+    }
+
+    /// The connection beneath.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The model as it is now. Keep the guard for a lookup, never across an await.
+    pub fn model(&self) -> RwLockReadGuard<'_, Model> {
+        self.shared.model.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the model holds a complete copy. Cancel safe.
+    pub async fn ready(&self) {
+        self.wait_applied_where(|_| self.model().is_complete()).await;
+    }
+
+    /// Waits until every transaction up to `zxid` is in the model, or `limit` has passed; tells which. Cancel safe.
+    pub async fn wait_applied(&self, zxid: i64, limit: Duration) -> bool {
+        let reached = self.wait_applied_where(|applied| applied >= zxid);
+        tokio::time::timeout(limit, reached).await.is_ok()
+    }
+
+    async fn wait_applied_where(&self, is_reached: impl Fn(i64) -> bool) {
+        let mut applied = self.shared.applied.subscribe();
+        // The sender lives in `self.shared`, so waiting cannot fail.
+        drop(applied.wait_for(|applied| is_reached(*applied)).await);
+    }
+
+    /// Waits until `is_true` of the model, or `limit` has passed; tells which. Cancel safe.
+    pub async fn wait_until(&self, limit: Duration, is_true: impl Fn(&Model) -> bool) -> bool {
+        let mut applied = self.shared.applied.subscribe();
+        let reached = async {
+            while !is_true(&self.model()) {
+                if applied.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(limit, reached).await.is_ok()
+    }
+
+    /// The id of the newest transaction that the model contains.
+    pub fn applied_zxid(&self) -> i64 {
+        *self.shared.applied.borrow()
+    }
+
+    /// A receiver that moves with every applied batch.
+    pub fn watch_applied(&self) -> watch::Receiver<i64> {
+        self.shared.applied.subscribe()
+    }
+
+    /// Waits for streams to look at and takes them. Cancel safe: nothing is taken until the call returns.
+    pub async fn next_dirty(&self) -> Dirty {
+        loop {
+            let woken = self.shared.wake.notified();
+            let dirty = std::mem::take(&mut *self.shared.dirty());
+            if dirty.all || !dirty.streams.is_empty() {
+                return dirty;
+            }
+            woken.await;
+        }
+    }
+
+    /// Marks every stream as worth a look.
+    pub fn mark_all_dirty(&self) {
+        self.shared.dirty().all = true;
+        self.shared.wake.notify_one();
+    }
+
+    /// Marks one stream as worth another look.
+    pub fn mark_dirty(&self, stream: &str) {
+        self.shared.dirty().streams.insert(stream.to_owned());
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Shared {
+    fn dirty(&self) -> MutexGuard<'_, Dirty> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

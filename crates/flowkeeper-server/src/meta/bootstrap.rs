@@ -1,0 +1,80 @@
+//! Lays out a new tree and refuses one that is not ours to touch.
+
+use flowkeeper_deploy::record::{VERSION, decode, encode};
+use flowkeeper_deploy::znode;
+use flowkeeper_zk::recipes::{Connection, Txn, TxnError};
+use zookeeper_client::{Acls, CreateMode, Error};
+
+use super::paths;
+use super::record::MetaRecord;
+
+/// Layout and schema that this program reads and writes.
+const LAYOUT: u32 = 1;
+const SCHEMA: u32 = 1;
+
+/// The tree cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    #[error("{0}")]
+    Unreadable(#[from] flowkeeper_deploy::record::DecodeError),
+    #[error(
+        "the metadata has layout {layout} and needs programs that read schema {min_reader}; this one has layout {LAYOUT} and \
+         schema {SCHEMA}: upgrade it"
+    )]
+    TooNew { layout: u32, min_reader: u32 },
+    #[error("the metadata cannot be read or laid out: {0}")]
+    Zookeeper(#[from] Error),
+    #[error("the metadata cannot be laid out: {0}")]
+    Txn(#[from] TxnError),
+}
+
+/// Creates the directories of an empty tree; checks the versions of an existing one.
+///
+/// # Errors
+/// When the tree belongs to a newer program, or ZooKeeper does not answer. Nothing was changed then, or only directories
+/// were made.
+pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
+    let client = connection.client();
+    match client.get_data(paths::META).await {
+        Ok((data, _)) => {
+            let meta: MetaRecord = decode(paths::META, &data)?;
+            if meta.layout > LAYOUT || meta.min_reader > SCHEMA {
+                return Err(LayoutError::TooNew { layout: meta.layout, min_reader: meta.min_reader });
+            }
+            return Ok(());
+        }
+        Err(Error::NoNode) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let everyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let nodes = [znode::NODES_REG, znode::NODES_LIVE, znode::NODES_ASSIGN, znode::NODES_STATUS];
+    let roots = [paths::LEADER, paths::SERVERS, paths::APPS, znode::STREAMS, znode::STATE];
+    for path in roots.into_iter().chain(nodes) {
+        client.mkdir(path, &everyone).await?;
+    }
+    for kind in super::AppKind::ALL {
+        client.mkdir(&format!("{}/{}", paths::APPS, kind.name()), &everyone).await?;
+    }
+    for root in [znode::STREAMS, znode::STATE] {
+        // All shards at once, so that no later transaction needs to know whether its directory exists.
+        let shards =
+            (0..=u8::MAX).fold(Txn::new(), |txn, shard| txn.create(format!("{root}/{shard:02x}"), []));
+        tolerate_exists(connection.commit(shards).await)?;
+    }
+    let meta = MetaRecord {
+        v: VERSION,
+        layout: LAYOUT,
+        schema: SCHEMA,
+        min_reader: SCHEMA,
+        extra: Default::default(),
+    };
+    tolerate_exists(connection.commit(Txn::new().create(paths::META, encode(&meta))).await)
+}
+
+/// Another server was faster, or an earlier try got that far.
+fn tolerate_exists<T>(result: Result<T, TxnError>) -> Result<(), LayoutError> {
+    match result {
+        Ok(_) | Err(TxnError::Refused { cause: Error::NodeExists, .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

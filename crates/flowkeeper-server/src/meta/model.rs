@@ -1,0 +1,429 @@
+//! The copy of the metadata in memory: decoded, indexed for what requests and reconcilers ask, changed only by the follower.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use flowkeeper_deploy::record::{
+    self, AssignmentRecord, LiveRecord, Manifest, NodeRecord, Order, StatusBucket, StatusEntry, StatusState,
+};
+use flowkeeper_deploy::znode;
+use flowkeeper_engine::model::{
+    Assignment, Desired, InstanceId, InstanceState, NodeId, NodeView, Observed, Release, ReleaseApp, Report,
+    Term, Uid, Want,
+};
+use flowkeeper_engine::phase::{StreamPhase, phase};
+use flowkeeper_zk::recipes::{Change, Node};
+use serde::de::DeserializeOwned;
+
+use super::Dirty;
+use super::paths::{self, Place};
+use super::record::{
+    AppDefaultRecord, AppRecord, HolderRecord, ServerRecord, StateRecord, StreamRecord, WantState,
+};
+use super::shown::Shown;
+
+/// Type of a registered app, in SCDF's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AppKind {
+    App,
+    Source,
+    Processor,
+    Sink,
+    Task,
+}
+
+/// Identity of a registered app without its version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppKey {
+    pub kind: AppKind,
+    pub name: String,
+}
+
+/// A record with the numbers that its znode carries.
+#[derive(Clone, Debug)]
+pub struct Versioned<T> {
+    pub record: Arc<T>,
+    /// Data version: what the next write checks.
+    pub version: i32,
+    /// Transaction that created it, in hex: tells one life of a name from the next.
+    pub uid: String,
+    /// When it was created, in milliseconds since the epoch.
+    pub created: i64,
+}
+
+/// All registered versions of one app.
+#[derive(Clone, Debug, Default)]
+pub struct AppEntry {
+    pub default: Option<String>,
+    /// Data version of the node that holds the default; -1 while it has not been seen.
+    pub default_version: i32,
+    pub versions: BTreeMap<String, Versioned<AppRecord>>,
+}
+
+/// A node that is or was there.
+#[derive(Clone, Debug, Default)]
+pub struct NodeEntry {
+    pub registration: Option<Versioned<NodeRecord>>,
+    pub live: Option<Arc<LiveRecord>>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Model {
+    complete: bool,
+    pub apps: BTreeMap<AppKey, AppEntry>,
+    pub streams: BTreeMap<String, Versioned<StreamRecord>>,
+    pub states: BTreeMap<String, Versioned<StateRecord>>,
+    pub nodes: BTreeMap<NodeId, NodeEntry>,
+    pub servers: BTreeMap<String, Arc<ServerRecord>>,
+    pub leader: Option<Arc<HolderRecord>>,
+    /// Names of streams by age, for lists that nobody sorted.
+    by_age: BTreeSet<(i64, String)>,
+    /// Streams that are being destroyed.
+    hidden: usize,
+    /// What lists show of each stream, worked out at most once.
+    shown: BTreeMap<String, Arc<Shown>>,
+    releases: BTreeMap<(String, u32), Arc<Manifest>>,
+    assignments: BTreeMap<InstanceId, (NodeId, Versioned<AssignmentRecord>)>,
+    statuses: HashMap<(NodeId, String), StatusBucket>,
+    /// Orders per node, for placement.
+    used: BTreeMap<NodeId, u32>,
+    /// Paths whose documents could not be read, with the reason.
+    pub unreadable: BTreeMap<String, String>,
+}
+
+impl AppKind {
+    pub const ALL: [AppKind; 5] =
+        [AppKind::App, AppKind::Source, AppKind::Processor, AppKind::Sink, AppKind::Task];
+
+    /// The word used in paths, DSL and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            AppKind::App => "app",
+            AppKind::Source => "source",
+            AppKind::Processor => "processor",
+            AppKind::Sink => "sink",
+            AppKind::Task => "task",
+        }
+    }
+
+    /// The kind that `name` means, whatever its case.
+    pub fn parse(name: &str) -> Option<AppKind> {
+        AppKind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl<T> Versioned<T> {
+    /// Grows from one creation to the next; equal for what one transaction created.
+    pub fn age(&self) -> i64 {
+        // Written by us from a transaction id.
+        i64::from_str_radix(&self.uid, 16).unwrap_or(0)
+    }
+}
+
+impl Versioned<StreamRecord> {
+    fn is_destroyed(&self) -> bool {
+        self.record.want.state == WantState::Destroyed
+    }
+}
+
+impl AppKey {
+    pub fn new(kind: AppKind, name: impl Into<String>) -> AppKey {
+        AppKey { kind, name: name.into() }
+    }
+}
+
+impl Model {
+    /// True once the whole tree was read; before that nothing may be concluded from what is missing.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub(super) fn mark_complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// A stream that is visible to users: one that is being destroyed is not.
+    pub fn stream(&self, name: &str) -> Option<&Versioned<StreamRecord>> {
+        self.streams.get(name).filter(|stream| !stream.is_destroyed())
+    }
+
+    /// Names of the visible streams, oldest first.
+    pub fn streams_by_age(&self) -> impl Iterator<Item = (&str, &Versioned<StreamRecord>)> {
+        self.by_age.iter().filter_map(|(_, name)| Some((name.as_str(), self.stream(name)?)))
+    }
+
+    /// How many streams are visible.
+    pub fn visible_streams(&self) -> usize {
+        self.streams.len() - self.hidden
+    }
+
+    /// What people see of a stream's definition.
+    pub fn shown(&self, stream: &str) -> Option<&Arc<Shown>> {
+        self.shown.get(stream)
+    }
+
+    /// App instances that are ordered to be on `node`.
+    pub fn used_slots(&self, node: &NodeId) -> u32 {
+        self.used.get(node).copied().unwrap_or(0)
+    }
+
+    /// A release of a stream.
+    pub fn release(&self, stream: &str, number: u32) -> Option<&Arc<Manifest>> {
+        self.releases.get(&(stream.to_owned(), number))
+    }
+
+    /// All releases of a stream, oldest first.
+    pub fn releases(&self, stream: &str) -> impl Iterator<Item = &Arc<Manifest>> {
+        let (low, high) = ((stream.to_owned(), 0), (stream.to_owned(), u32::MAX));
+        self.releases.range(low..=high).map(|(_, manifest)| manifest)
+    }
+
+    /// The release that runs or ran last.
+    pub fn current_release(&self, stream: &str) -> Option<&Arc<Manifest>> {
+        self.release(stream, self.streams.get(stream)?.record.want.rel)
+    }
+
+    /// What is desired of `stream`, as the planner wants it. `None`: there is no such stream.
+    pub fn desired(&self, stream: &str) -> Option<Desired> {
+        let found = self.streams.get(stream)?;
+        let want = &found.record.want;
+        let release = self.release(stream, want.rel).map(|manifest| Release {
+            number: manifest.n,
+            apps: manifest
+                .apps
+                .iter()
+                .map(|app| ReleaseApp { label: app.label.clone(), count: app.count })
+                .collect(),
+        });
+        Some(Desired {
+            uid: Uid(found.uid.clone()),
+            generation: want.r#gen,
+            want: Want::from(want.state),
+            release,
+        })
+    }
+
+    /// What is observed of `stream`, as the planner wants it.
+    pub fn observed(&self, stream: &str) -> Observed {
+        let mut observed = Observed { nodes: self.live_nodes(), ..Observed::default() };
+        for (instance, (node, order)) in self.assignments_of(stream) {
+            let AssignmentRecord { uid, t, rel, want, .. } = &*order.record;
+            let assignment = Assignment {
+                node: node.clone(),
+                uid: Uid(uid.clone()),
+                term: Term(*t),
+                release: *rel,
+                stop: *want == Order::Stop,
+            };
+            if let Some(status) = self.status(instance) {
+                observed.reports.insert(instance.clone(), report(status));
+            }
+            observed.assignments.insert(instance.clone(), assignment);
+        }
+        observed
+    }
+
+    /// Phase of a stream and its parts. `None`: there is no such stream.
+    pub fn phase(&self, stream: &str) -> Option<StreamPhase> {
+        let desired = self.desired(stream)?;
+        // What does not run is undeployed whatever the nodes say; most streams of a list are answered here.
+        let observed =
+            if desired.want == Want::Deployed { self.observed(stream) } else { Observed::default() };
+        let placement = self.states.get(stream).map(|state| state.record.placement());
+        Some(phase(stream, &desired, placement.as_ref(), &observed))
+    }
+
+    /// Orders about instances of `stream`.
+    pub fn assignments_of(
+        &self,
+        stream: &str,
+    ) -> impl Iterator<Item = (&InstanceId, &(NodeId, Versioned<AssignmentRecord>))> {
+        let first = InstanceId::new(stream, "", 0);
+        let stream = stream.to_owned();
+        self.assignments.range(first..).take_while(move |(instance, _)| instance.stream == stream)
+    }
+
+    /// The order about one instance.
+    pub fn assignment(&self, instance: &InstanceId) -> Option<&(NodeId, Versioned<AssignmentRecord>)> {
+        self.assignments.get(instance)
+    }
+
+    /// What the node of an instance reports about it; only the present incarnation of a live node counts.
+    pub fn status(&self, instance: &InstanceId) -> Option<&StatusEntry> {
+        let (node, _) = self.assignments.get(instance)?;
+        let live = self.nodes.get(node)?.live.as_ref()?;
+        let bucket = format!("{:02x}", znode::bucket_of(instance));
+        let bucket = self.statuses.get(&(node.clone(), bucket)).filter(|bucket| bucket.inc == live.inc)?;
+        bucket.inst.get(&instance.to_string())
+    }
+
+    fn live_nodes(&self) -> BTreeMap<NodeId, NodeView> {
+        let live = self.nodes.iter().filter_map(|(id, node)| Some((id, node.live.as_ref()?)));
+        live.map(|(id, live)| {
+            let used = self.used.get(id).copied().unwrap_or(0);
+            (id.clone(), NodeView { id: id.clone(), schedulable: true, slots: live.slots, used })
+        })
+        .collect()
+    }
+
+    /// Applies one change and notes which streams it concerns. A document that cannot be read is remembered with the reason
+    /// and treated as absent, so that one bad record stops nothing else.
+    pub(super) fn apply(&mut self, change: Change, dirty: &mut Dirty) {
+        let Change { path, node } = change;
+        self.unreadable.remove(&path);
+        let node = node.as_ref();
+        match paths::place(&path) {
+            Place::Holder => self.leader = self.read(&path, node).map(|found| found.record),
+            Place::Server(id) => {
+                let server = self.read(&path, node).map(|found| found.record);
+                put(&mut self.servers, id, server);
+            }
+            Place::App { kind, name } => self.apply_app(&path, &kind, name, node),
+            Place::AppVersion { kind, name, version } => {
+                let Some(kind) = AppKind::parse(&kind) else { return };
+                let key = AppKey { kind, name };
+                match self.read(&path, node) {
+                    Some(record) => drop(self.apps.entry(key).or_default().versions.insert(version, record)),
+                    // The app's own node may be gone already; it must not come back for the sake of a version that left.
+                    None => drop(self.apps.get_mut(&key).and_then(|entry| entry.versions.remove(&version))),
+                }
+            }
+            Place::Stream(name) => {
+                let stream: Option<Versioned<StreamRecord>> = self.read(&path, node);
+                if let Some(old) = self.streams.get(&name) {
+                    self.by_age.remove(&(old.age(), name.clone()));
+                    self.hidden -= usize::from(old.is_destroyed());
+                }
+                if let Some(new) = &stream {
+                    self.by_age.insert((new.age(), name.clone()));
+                    self.hidden += usize::from(new.is_destroyed());
+                }
+                let shown = stream.as_ref().map(|stream| Arc::new(Shown::new(stream.record.clone())));
+                put(&mut self.shown, name.clone(), shown);
+                put(&mut self.streams, name.clone(), stream);
+                dirty.streams.insert(name);
+            }
+            Place::Release { stream, number } => {
+                let manifest = self.read(&path, node).map(|found| found.record);
+                put(&mut self.releases, (stream.clone(), number), manifest);
+                dirty.streams.insert(stream);
+            }
+            Place::State(name) => {
+                let state = self.read(&path, node);
+                put(&mut self.states, name.clone(), state);
+                dirty.streams.insert(name);
+            }
+            Place::NodeRegistration(id) => {
+                let registration = self.read(&path, node);
+                self.nodes.entry(NodeId(id)).or_default().registration = registration;
+            }
+            Place::NodeLive(id) => {
+                let live = self.read(&path, node).map(|found| found.record);
+                self.nodes.entry(NodeId(id)).or_default().live = live;
+                dirty.all = true;
+            }
+            Place::Assignment { node: id, segment } => {
+                self.apply_assignment(&path, NodeId(id), &segment, node, dirty)
+            }
+            Place::Status { node: id, bucket } => self.apply_status(&path, NodeId(id), bucket, node, dirty),
+            Place::Other => {}
+        }
+    }
+
+    fn apply_app(&mut self, path: &str, kind: &str, name: String, node: Option<&Node>) {
+        let Some(kind) = AppKind::parse(kind) else { return };
+        let key = AppKey { kind, name };
+        match self.read::<AppDefaultRecord>(path, node) {
+            Some(found) => {
+                let entry = self.apps.entry(key).or_default();
+                entry.default.clone_from(&found.record.default);
+                entry.default_version = found.version;
+            }
+            None => drop(self.apps.remove(&key)),
+        }
+    }
+
+    fn apply_assignment(
+        &mut self,
+        path: &str,
+        id: NodeId,
+        segment: &str,
+        node: Option<&Node>,
+        dirty: &mut Dirty,
+    ) {
+        let Some(instance) = znode::parse_instance_segment(segment) else { return };
+        dirty.streams.insert(instance.stream.clone());
+        let order = self.read(path, node);
+        // A move deletes the old order and creates the new one in one transaction, in either order of delivery.
+        if order.is_none() && self.assignments.get(&instance).is_some_and(|(owner, _)| *owner != id) {
+            return;
+        }
+        if let Some((owner, _)) = self.assignments.remove(&instance) {
+            *self.used.entry(owner).or_default() -= 1;
+        }
+        if let Some(order) = order {
+            *self.used.entry(id.clone()).or_default() += 1;
+            self.assignments.insert(instance, (id, order));
+        }
+    }
+
+    fn apply_status(
+        &mut self,
+        path: &str,
+        id: NodeId,
+        bucket: String,
+        node: Option<&Node>,
+        dirty: &mut Dirty,
+    ) {
+        let record: Option<Versioned<StatusBucket>> = self.read(path, node);
+        let key = (id, bucket);
+        let old = self.statuses.remove(&key).unwrap_or_default();
+        let new = record.map(|found| Arc::unwrap_or_clone(found.record)).unwrap_or_default();
+        let instances = old.inst.keys().chain(new.inst.keys());
+        let streams = instances.filter_map(|text| Some(text.parse::<InstanceId>().ok()?.stream));
+        dirty.streams.extend(streams);
+        self.statuses.insert(key, new);
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, path: &str, node: Option<&Node>) -> Option<Versioned<T>> {
+        let node = node?;
+        match record::decode(path, &node.data) {
+            Ok(record) => Some(Versioned {
+                record: Arc::new(record),
+                version: node.stat.version,
+                uid: format!("{:x}", node.stat.czxid),
+                created: node.stat.ctime,
+            }),
+            Err(error) => {
+                tracing::error!(path, %error, "a document was skipped");
+                self.unreadable.insert(path.to_owned(), error.to_string());
+                None
+            }
+        }
+    }
+}
+
+fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
+    }
+}
+
+fn report(status: &StatusEntry) -> Report {
+    let state = match status.st {
+        StatusState::Pending => InstanceState::Pending,
+        StatusState::Fetching => InstanceState::Fetching,
+        StatusState::Starting => InstanceState::Starting,
+        StatusState::Running => InstanceState::Running,
+        StatusState::Backoff => InstanceState::Backoff,
+        StatusState::Failed => InstanceState::Failed,
+        StatusState::Stopping => InstanceState::Stopping,
+        StatusState::Stopped => InstanceState::Stopped,
+    };
+    Report { term: Term(status.t), state, ready: status.ready, reason: status.err.clone() }
+}
+
+#[cfg(test)]
+mod tests;

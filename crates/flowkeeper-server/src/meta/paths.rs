@@ -1,0 +1,129 @@
+//! The znode tree below the chroot, as far as only servers use it; what nodes use too is in `flowkeeper_deploy::znode`.
+//!
+//! ```text
+//! /meta                          layout and schema versions
+//! /leader/epoch, /leader/holder  election
+//! /servers/<id>                  one ephemeral per server
+//! /apps/<type>/<name>            default version of an app; below it one node per version
+//! /streams/<hh>/<name>           stream definition; below it its releases r<n>
+//! /state/<hh>/<name>             placement of its instances
+//! /nodes/…                       registrations, presence, orders, statuses
+//! ```
+
+use flowkeeper_deploy::znode::{decode, encode};
+
+use super::model::AppKey;
+
+pub const META: &str = "/meta";
+pub const LEADER: &str = "/leader";
+pub const HOLDER: &str = "/leader/holder";
+pub const SERVERS: &str = "/servers";
+pub const APPS: &str = "/apps";
+
+/// The default version of an app.
+pub fn app(key: &AppKey) -> String {
+    format!("{APPS}/{}/{}", key.kind.name(), encode(&key.name))
+}
+
+/// One registered version of an app.
+pub fn app_version(key: &AppKey, version: &str) -> String {
+    format!("{}/{}", app(key), encode(version))
+}
+
+pub fn server(id: &str) -> String {
+    format!("{SERVERS}/{}", encode(id))
+}
+
+/// A path taken apart, for the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Holder,
+    Server(String),
+    App {
+        kind: String,
+        name: String,
+    },
+    AppVersion {
+        kind: String,
+        name: String,
+        version: String,
+    },
+    Stream(String),
+    Release {
+        stream: String,
+        number: u32,
+    },
+    State(String),
+    NodeRegistration(String),
+    NodeLive(String),
+    Assignment {
+        node: String,
+        segment: String,
+    },
+    Status {
+        node: String,
+        bucket: String,
+    },
+    /// Directories, and whatever a newer version put beside them.
+    Other,
+}
+
+/// Tells what lies at `path`.
+pub fn place(path: &str) -> Place {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let found = match parts.as_slice() {
+        ["leader", "holder"] => Some(Place::Holder),
+        ["servers", id] => decode(id).map(Place::Server),
+        ["apps", kind, name] => decode(name).map(|name| Place::App { kind: (*kind).to_owned(), name }),
+        ["apps", kind, name, version] => decode(name)
+            .zip(decode(version))
+            .map(|(name, version)| Place::AppVersion { kind: (*kind).to_owned(), name, version }),
+        ["streams", _, name] => decode(name).map(Place::Stream),
+        ["streams", _, name, release] => {
+            let number = release.strip_prefix('r').and_then(|number| number.parse().ok());
+            decode(name).zip(number).map(|(stream, number)| Place::Release { stream, number })
+        }
+        ["state", _, name] => decode(name).map(Place::State),
+        ["nodes", "reg", node] => decode(node).map(Place::NodeRegistration),
+        ["nodes", "live", node] => decode(node).map(Place::NodeLive),
+        ["nodes", "assign", node, segment] => {
+            decode(node).map(|node| Place::Assignment { node, segment: (*segment).to_owned() })
+        }
+        ["nodes", "status", node, bucket] => {
+            decode(node).map(|node| Place::Status { node, bucket: (*bucket).to_owned() })
+        }
+        _ => None,
+    };
+    found.unwrap_or(Place::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use flowkeeper_deploy::znode;
+    use flowkeeper_engine::model::NodeId;
+
+    use super::*;
+    use crate::meta::AppKind;
+
+    #[test]
+    fn takes_apart_what_it_builds() {
+        let key = AppKey { kind: AppKind::Source, name: "my.time".into() };
+        let app_place = Place::App { kind: "source".into(), name: "my.time".into() };
+        assert_eq!(place(&app(&key)), app_place);
+        let version =
+            Place::AppVersion { kind: "source".into(), name: "my.time".into(), version: "1.0/β".into() };
+        assert_eq!(place(&app_version(&key, "1.0/β")), version);
+        assert_eq!(place(&znode::stream("a b")), Place::Stream("a b".into()));
+        assert_eq!(place(&znode::release("a", 7)), Place::Release { stream: "a".into(), number: 7 });
+        assert_eq!(place(&znode::state("a")), Place::State("a".into()));
+        let node = NodeId("n.1".into());
+        assert_eq!(place(&znode::node_live(&node)), Place::NodeLive("n.1".into()));
+        assert_eq!(
+            place(&znode::status_bucket(&node, 3)),
+            Place::Status { node: "n.1".into(), bucket: "03".into() }
+        );
+        for other in ["/", "/streams", "/streams/aa", "/streams/aa/x/y", "/apps/source", "/else"] {
+            assert_eq!(place(other), Place::Other, "{other}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Keeps true: the orders that stand are those that the stream definitions want.
+
+use std::time::Duration;
+
+use flowkeeper_deploy::record::{AssignmentRecord, Order, VERSION, encode};
+use flowkeeper_deploy::znode;
+use flowkeeper_engine::model::InstanceId;
+use flowkeeper_engine::planner::{Action, Plan, plan};
+use flowkeeper_zk::recipes::{Leadership, Txn, TxnError};
+use futures::StreamExt;
+
+use crate::meta::record::StateRecord;
+use crate::meta::{Dirty, Meta, Model, Versioned};
+use crate::metrics::Metrics;
+
+/// Time between two looks at everything.
+const FULL_PASS: Duration = Duration::from_secs(30);
+/// Streams reconciled at the same time.
+const IN_FLIGHT: usize = 64;
+/// Orders written in one transaction.
+const ORDERS_PER_TXN: usize = 100;
+/// How long a pass waits for its own write to reach the model.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Pause before a failed pass is repeated.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The reconciler of all streams, for one leadership.
+#[derive(Debug)]
+pub(crate) struct Streams<'a> {
+    pub(crate) meta: &'a Meta,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) leadership: &'a Leadership,
+}
+
+/// The leadership is lost: stop at once.
+struct Deposed;
+
+impl Streams<'_> {
+    /// Runs until the leadership is lost. May be dropped at any await.
+    pub(crate) async fn run(&self) {
+        let mut timer = tokio::time::interval(FULL_PASS);
+        loop {
+            let dirty = tokio::select! {
+                dirty = self.meta.next_dirty() => dirty,
+                _ = timer.tick() => Dirty { all: true, ..Dirty::default() },
+            };
+            let names = if dirty.all { self.every_name() } else { dirty.streams.into_iter().collect() };
+            let mut passes =
+                futures::stream::iter(names).map(|name| self.reconcile(name)).buffer_unordered(IN_FLIGHT);
+            while let Some(pass) = passes.next().await {
+                if pass.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// All streams, and names that only orders or placements still know.
+    fn every_name(&self) -> Vec<String> {
+        let model = self.meta.model();
+        let mut names: Vec<_> = model.streams.keys().chain(model.states.keys()).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// One pass over one stream.
+    async fn reconcile(&self, name: String) -> Result<(), Deposed> {
+        self.metrics.reconciles.inc();
+        let Some(txns) = self.decide(&name) else { return Ok(()) };
+        for txn in txns {
+            match self.meta.connection().commit(txn).await {
+                Ok(committed) => {
+                    self.meta.wait_applied(committed.zxid, SETTLE).await;
+                }
+                Err(error) if self.leadership.is_deposed_by(&error) => return Err(Deposed),
+                Err(error) => {
+                    self.metrics.reconcile_failures.inc();
+                    tracing::warn!(stream.name = %name, %error, "a change of the stream's orders is tried again");
+                    if !matches!(error, TxnError::Refused { .. }) {
+                        tokio::time::sleep(RETRY).await;
+                    }
+                    // The next look starts from what stands then.
+                    self.meta.mark_dirty(&name);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans from the model as it is, and writes the plan down as transactions. `None`: at rest.
+    fn decide(&self, name: &str) -> Option<Vec<Txn>> {
+        let model = self.meta.model();
+        let stream = model.streams.get(name)?;
+        let desired = model.desired(name)?;
+        let state = model.states.get(name);
+        let placement = state.map(|state| state.record.placement());
+        let plan = plan(name, &desired, placement.as_ref(), &model.observed(name));
+        for (instance, reason) in &plan.unplaced {
+            tracing::debug!(%instance, reason, "an instance cannot be placed");
+        }
+        if plan.actions.is_empty()
+            && (placement.as_ref() == Some(&plan.placement) || plan.placement.apps.is_empty())
+        {
+            return None;
+        }
+        let fence = || self.leadership.fence().check(znode::stream(name), stream.version);
+        if plan.actions.contains(&Action::Remove) {
+            return Some(vec![self.removal(&model, name, fence())]);
+        }
+        let mut txns = vec![fence().and(self.placement(name, state, &plan))];
+        for actions in plan.actions.chunks(ORDERS_PER_TXN) {
+            let orders =
+                actions.iter().fold(Txn::new(), |txn, action| self.order(&model, &stream.uid, txn, action));
+            match txns.last_mut() {
+                Some(first) if first.len() < ORDERS_PER_TXN => *first = std::mem::take(first).and(orders),
+                _ => txns.push(fence().and(orders)),
+            }
+        }
+        Some(txns)
+    }
+
+    fn placement(&self, name: &str, state: Option<&Versioned<StateRecord>>, plan: &Plan) -> Txn {
+        let path = znode::state(name);
+        let epoch = self.leadership.epoch;
+        match state {
+            None => Txn::new()
+                .create(path, encode(&StateRecord::default().with_placement(&plan.placement, epoch))),
+            Some(state) => Txn::new().set(
+                path,
+                encode(&state.record.with_placement(&plan.placement, epoch)),
+                state.version,
+            ),
+        }
+    }
+
+    fn order(&self, model: &Model, uid: &str, txn: Txn, action: &Action) -> Txn {
+        let standing = |instance: &InstanceId| model.assignment(instance).map(|(_, order)| order);
+        match action {
+            Action::Assign { instance, node, term, release } => {
+                let record = AssignmentRecord {
+                    v: VERSION,
+                    uid: uid.to_owned(),
+                    t: term.0,
+                    rel: *release,
+                    want: Order::Run,
+                    le: self.leadership.epoch,
+                    extra: Default::default(),
+                };
+                txn.create(znode::assignment(node, instance), encode(&record))
+            }
+            Action::Stop { instance, node } => match standing(instance) {
+                Some(order) => {
+                    let mut record = AssignmentRecord::clone(&order.record);
+                    record.want = Order::Stop;
+                    record.le = self.leadership.epoch;
+                    txn.set(znode::assignment(node, instance), encode(&record), order.version)
+                }
+                None => txn,
+            },
+            Action::Withdraw { instance, node } => {
+                txn.delete(znode::assignment(node, instance), standing(instance).map(|order| order.version))
+            }
+            Action::Remove => txn,
+        }
+    }
+
+    /// Removes everything of a destroyed stream (T9).
+    fn removal(&self, model: &Model, name: &str, fence: Txn) -> Txn {
+        let mut txn = fence;
+        for release in model.releases(name) {
+            txn = txn.delete(znode::release(name, release.n), None);
+        }
+        if let Some(state) = model.states.get(name) {
+            txn = txn.delete(znode::state(name), state.version);
+        }
+        txn.delete(znode::stream(name), None)
+    }
+}

@@ -1,0 +1,175 @@
+//! The composition of one server: connection → metadata → leader → HTTP, and its end in the opposite order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowkeeper_deploy::record::{VERSION, encode};
+use flowkeeper_zk::recipes::{self, Connection, Txn};
+use tokio::net::TcpListener;
+use zookeeper_client::Error;
+
+use crate::catalog::Catalog;
+use crate::http;
+use crate::leader::{Leader, election};
+use crate::meta::record::ServerRecord;
+use crate::meta::{LayoutError, Meta, paths, prepare};
+use crate::metrics::Metrics;
+use crate::state::AppState;
+use crate::task::Tasks;
+
+/// Session timeout of a server. Leadership is fenced by versions, not by time, so it may be short.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long a start waits for ZooKeeper.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a server needs to know.
+#[derive(Debug)]
+pub struct Options {
+    /// Identity of this installation, kept with its data; unique among servers.
+    pub id: String,
+    /// Where the API listens; bound by the caller, so that a busy port is told before anything starts.
+    pub listener: TcpListener,
+    /// ZooKeeper hosts with chroot: `127.0.0.1:2181/flowkeeper`.
+    pub zookeeper: String,
+    pub catalog: Catalog,
+    pub settings: Settings,
+}
+
+/// Settings that requests see.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Properties that every app gets unless its own say otherwise: where the broker is.
+    pub app_defaults: BTreeMap<String, String>,
+    /// Register the bundled apps when they are missing.
+    pub register_bundled: bool,
+    /// Name of the one platform, as SCDF calls it.
+    pub platform: String,
+    /// Largest request body in bytes.
+    pub max_body: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            app_defaults: BTreeMap::new(),
+            register_bundled: true,
+            platform: "default".to_owned(),
+            max_body: 2 << 20,
+        }
+    }
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("zookeeper at {hosts} does not answer: {source}; start it or correct --zookeeper")]
+    Zookeeper { hosts: String, source: Error },
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error("this server cannot be announced: {0}")]
+    Announce(String),
+    #[error("the listener has no address: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    meta: Meta,
+    tasks: Tasks,
+}
+
+/// Starts a server. Returns once its copy of the metadata is complete and it answers.
+///
+/// # Errors
+/// See [`StartError`]; nothing runs then.
+pub async fn start(options: Options) -> Result<Server, StartError> {
+    let Options { id, listener, zookeeper, catalog, settings } = options;
+    let addr = listener.local_addr()?;
+    let connect = recipes::Options {
+        hosts: zookeeper.clone(),
+        session_timeout: SESSION_TIMEOUT,
+        open_timeout: OPEN_TIMEOUT,
+    };
+    let (connection, driver) = Connection::open(connect)
+        .await
+        .map_err(|source| StartError::Zookeeper { hosts: zookeeper, source })?;
+    let tasks = Tasks::new();
+    tasks.spawn("zookeeper session", driver.run());
+    prepare(&connection).await?;
+    let metrics = Metrics::new();
+    let (meta, follower) = Meta::new(connection.clone(), metrics.clone());
+    tasks.spawn("metadata follower", follower.run());
+    let api = addr.to_string();
+    announce(&connection, &id, &api).await?;
+    tasks.spawn("presence", keep_announced(connection, id.clone(), api.clone()));
+    let settings = Arc::new(settings);
+    let leader = Leader {
+        meta: meta.clone(),
+        metrics: metrics.clone(),
+        catalog: if settings.register_bundled { catalog.clone() } else { Catalog::default() },
+        defaults: settings.app_defaults.clone(),
+        election: election(&meta, &id, &api),
+    };
+    tasks.spawn_to_end("leader", leader.run(tasks.stop_token()));
+    meta.ready().await;
+    let state = AppState { meta: meta.clone(), catalog, metrics, settings, client: reqwest::Client::new() };
+    tasks.spawn_to_end("http", http::serve(listener, state, tasks.stop_token()));
+    Ok(Server { addr, meta, tasks })
+}
+
+impl Server {
+    /// Where the API listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The metadata, for whoever composes more around it.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Stops accepting, ends requests and the leadership, closes the session.
+    pub async fn stop(self) {
+        self.tasks.stop().await;
+        self.meta.connection().close();
+    }
+}
+
+/// Writes this server's presence; one that an earlier process of this installation left is replaced.
+async fn announce(connection: &Connection, id: &str, api: &str) -> Result<(), StartError> {
+    let path = paths::server(id);
+    let record = ServerRecord {
+        v: VERSION,
+        id: id.to_owned(),
+        api: api.to_owned(),
+        sw: env!("CARGO_PKG_VERSION").to_owned(),
+        extra: Default::default(),
+    };
+    let failed = |error: &dyn std::fmt::Display| StartError::Announce(error.to_string());
+    let old = connection.client().check_stat(&path).await.map_err(|error| failed(&error))?;
+    let txn = old.map_or_else(Txn::new, |stat| Txn::new().delete(&path, stat.version));
+    connection
+        .commit(txn.create_ephemeral(&path, encode(&record)))
+        .await
+        .map(drop)
+        .map_err(|error| failed(&error))
+}
+
+/// Announces this server again whenever its session was replaced.
+async fn keep_announced(connection: Connection, id: String, api: String) {
+    let mut announced = connection.link().incarnation;
+    let mut link = connection.watch_link();
+    while let Ok(now) = link.wait_for(|link| link.incarnation != announced).await.map(|link| *link) {
+        match announce(&connection, &id, &api).await {
+            Ok(()) => announced = now.incarnation,
+            Err(error) => {
+                tracing::warn!(%error, "this server could not be announced and tries again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}

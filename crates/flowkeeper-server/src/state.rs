@@ -1,0 +1,19 @@
+//! What all handlers share, as an explicit list.
+
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::meta::Meta;
+use crate::metrics::Metrics;
+use crate::run::Settings;
+
+/// Shared parts; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    pub meta: Meta,
+    pub catalog: Catalog,
+    pub metrics: Metrics,
+    pub settings: Arc<Settings>,
+    /// For requests to app instances (actuator) and remote lists of apps.
+    pub client: reqwest::Client,
+}

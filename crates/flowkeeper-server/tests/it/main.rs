@@ -1,0 +1,11 @@
+//! A whole server over an embedded ZooKeeper, asked over a real socket.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod apps;
+mod bundled;
+mod client;
+mod deployments;
+mod golden;
+mod openapi;
+mod support;
+mod wire;

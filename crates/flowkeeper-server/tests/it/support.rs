@@ -1,0 +1,270 @@
+//! Starts servers, asks them, and makes jars to register.
+
+use std::io::{Cursor, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowkeeper_server::catalog::{BundledApp, BundledOption, Catalog};
+use flowkeeper_server::meta::AppKind;
+use flowkeeper_server::run::Settings;
+use flowkeeper_server::{Options, Server};
+use flowkeeper_zk::server as zookeeper;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+/// A server with its own ZooKeeper, both in this process.
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    zookeeper: zookeeper::Server,
+    http: reqwest::Client,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Running {
+    /// A server without bundled apps.
+    pub(crate) async fn start() -> Running {
+        Running::start_with(Catalog::default(), Settings::default()).await
+    }
+
+    pub(crate) async fn start_with(catalog: Catalog, settings: Settings) -> Running {
+        let zookeeper = zookeeper::start(zookeeper::Config::default()).await.unwrap();
+        let options = Options {
+            id: "s1".to_owned(),
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            zookeeper: format!("{}/flowkeeper", zookeeper.local_addr()),
+            catalog,
+            settings,
+        };
+        let server = flowkeeper_server::start(options).await.unwrap();
+        // Links are followed by the tests, redirects are what they look at.
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let running = Running { server, zookeeper, http };
+        let is_led = |model: &flowkeeper_server::meta::Model| model.leader.is_some();
+        assert!(running.server.meta().wait_until(Duration::from_secs(20), is_led).await, "nobody leads");
+        running
+    }
+
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.server.local_addr())
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.http.request(method, format!("{}{path}", self.base()));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], None).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.ask("DELETE", path, &[], None).await
+    }
+
+    pub(crate) async fn form(&self, path: &str, pairs: &[(&str, &str)]) -> Answer {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        self.ask("POST", path, &[("Content-Type", "application/x-www-form-urlencoded")], Some(body)).await
+    }
+
+    pub(crate) async fn json(&self, path: &str, body: Value) -> Answer {
+        self.ask("POST", path, &[("Content-Type", "application/json")], Some(body.to_string())).await
+    }
+
+    /// Registers `time` and `log`, whose programs need not exist.
+    pub(crate) async fn register_apps(&self) {
+        let text = "source.time=file:/none/time-1.0.jar\nsink.log=file:/none/log-1.0.jar\n\
+                    processor.filter=file:/none/filter-1.0.jar";
+        self.form("/apps", &[("apps", text)]).await.expect(201);
+    }
+
+    pub(crate) async fn create(&self, name: &str, definition: &str) -> Answer {
+        self.form("/streams/definitions", &[("name", name), ("definition", definition)]).await
+    }
+
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
+        self.zookeeper.stop().await.unwrap();
+    }
+}
+
+impl Answer {
+    /// Checks the status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Answer {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// `logref: message` of an error.
+    #[track_caller]
+    pub(crate) fn error(&self) -> String {
+        let body = self.json();
+        let error = &body["_embedded"]["errors"][0];
+        assert_eq!(error["_links"]["self"]["href"], "/");
+        format!("{}: {}", error["logref"].as_str().unwrap(), error["message"].as_str().unwrap())
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Names in an embedded list.
+#[track_caller]
+pub(crate) fn names(page: &Value) -> Vec<String> {
+    let embedded =
+        page["_embedded"].as_object().map(|lists| lists.values().next().unwrap().as_array().unwrap().clone());
+    embedded.unwrap_or_default().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A catalogue with one app, `tick`, which knows one option, `tick.every`, whose value is a number.
+pub(crate) fn catalog() -> Catalog {
+    let app = |kind: AppKind, name: &str, option: Option<&str>| {
+        let known = option.map(str::to_owned);
+        let option = option.map(|option| BundledOption {
+            name: option.to_owned(),
+            short_name: option.rsplit('.').next().unwrap().to_owned(),
+            java_type: "java.lang.Integer".to_owned(),
+            default: Some("1".to_owned()),
+            description: "Seconds. More text.".to_owned(),
+        });
+        BundledApp {
+            kind,
+            name: name.to_owned(),
+            version: "1.0".to_owned(),
+            summary: String::new(),
+            options: option.into_iter().collect(),
+            check: Arc::new(move |pairs| {
+                for (name, value) in pairs {
+                    let short = known.as_deref().and_then(|known| known.rsplit('.').next());
+                    if Some(name.as_str()) != known.as_deref() && Some(name.as_str()) != short {
+                        return Err(format!("there is no option '{name}'"));
+                    }
+                    value.parse::<u32>().map_err(|_| format!("'{value}' is no number"))?;
+                }
+                Ok(pairs.to_vec())
+            }),
+        }
+    };
+    Catalog::new(vec![app(AppKind::Source, "tick", Some("tick.every")), app(AppKind::Sink, "out", None)])
+}
+
+/// A jar whose metadata lists these visible options, and `server.hidden`, which is not for users.
+pub(crate) fn jar(class: &str, options: &[(&str, &str, &str, Value)], has_hidden: bool) -> Vec<u8> {
+    let group = options[0].0.rsplit_once('.').unwrap().0;
+    let mut properties: Vec<Value> = Vec::new();
+    for (name, kind, text, default) in options {
+        let mut property = json!({"name": name, "type": kind, "description": text, "sourceType": class});
+        if !default.is_null() {
+            property["defaultValue"] = default.clone();
+        }
+        properties.push(property);
+    }
+    if has_hidden {
+        properties.push(json!({"name": "server.hidden", "type": "java.lang.String", "description": "Not meant for users."}));
+    }
+    let metadata = json!({
+        "groups": [{"name": group, "type": class, "sourceType": class}], "properties": properties, "hints": []
+    });
+    let files = [
+        ("META-INF/spring-configuration-metadata.json", metadata.to_string()),
+        (
+            "META-INF/dataflow-configuration-metadata.properties",
+            format!("configuration-properties.classes={class}\n"),
+        ),
+    ];
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in files {
+        writer.start_file(name, SimpleFileOptions::default()).unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// The programs that the golden traces register, as far as their metadata goes.
+pub(crate) fn write_trace_apps(folder: &Path) {
+    const TEXT: &str = "java.lang.String";
+    let text = |name, about, default: Value| (name, TEXT, about, default);
+    let apps = [
+        (
+            "time-source",
+            "trivial.TimeProperties",
+            vec![
+                text("trivial.time.date-format", "Format for the date value.", json!("MM/dd/yy HH:mm:ss")),
+                ("trivial.time.fixed-delay", "java.lang.Integer", "Seconds between two messages.", json!(1)),
+            ],
+        ),
+        (
+            "http-source",
+            "trivial.HttpProperties",
+            vec![text("trivial.http.path-pattern", "Path the endpoint answers on.", json!("/"))],
+        ),
+        (
+            "transform-processor",
+            "trivial.TransformProperties",
+            vec![text(
+                "trivial.transform.expression",
+                "Expression to apply to each message.",
+                json!("payload"),
+            )],
+        ),
+        (
+            "filter-processor",
+            "trivial.FilterProperties",
+            vec![text(
+                "trivial.filter.expression",
+                "Messages for which it is false are dropped.",
+                json!("true"),
+            )],
+        ),
+        (
+            "log-sink",
+            "trivial.LogProperties",
+            vec![
+                text("trivial.log.level", "Level at which to log.", json!("INFO")),
+                text("trivial.log.name", "Name of the logger.", Value::Null),
+            ],
+        ),
+        (
+            "file-sink",
+            "trivial.FileProperties",
+            vec![text("trivial.file.directory", "Folder of the file.", json!("."))],
+        ),
+    ];
+    for (name, class, options) in apps {
+        let bytes = jar(class, &options, name == "time-source");
+        for version in ["1.0.0", "1.1.0", "2.0.0"] {
+            std::fs::write(folder.join(format!("{name}-{version}.jar")), &bytes).unwrap();
+        }
+    }
+}
