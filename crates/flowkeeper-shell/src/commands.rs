@@ -1,0 +1,88 @@
+//! The command tree, and which function each command is.
+
+mod app;
+mod runtime;
+mod stream;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use flowkeeper_api::Client;
+
+use crate::Context;
+use crate::exit::Failure;
+use crate::ui::{Format, Ui};
+
+/// Server of commands that name none.
+const LOCAL: &str = "http://localhost:9393";
+
+/// The commands, to be added to a command tree.
+pub fn commands() -> Vec<Command> {
+    vec![app::command(), stream::command(), runtime::command()].into_iter().map(with_common_options).collect()
+}
+
+fn with_common_options(command: Command) -> Command {
+    let formats = PossibleValuesParser::new(["table", "json", "yaml", "name"]);
+    command
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(
+            Arg::new("server")
+                .long("server")
+                .value_name("URL")
+                .global(true)
+                .help(format!("Server to talk to [default: {LOCAL}] [env: FLOWKEEPER_SERVER]")),
+        )
+        .arg(
+            Arg::new("output")
+                .short('o')
+                .long("output")
+                .value_name("FORMAT")
+                .value_parser(formats)
+                .global(true)
+                .help("Form of the output; by default a table on a terminal and plain lines otherwise"),
+        )
+}
+
+/// Runs one command.
+pub(crate) async fn dispatch(
+    name: &str,
+    matches: &ArgMatches,
+    context: &Context,
+    ui: &mut Ui,
+) -> Result<(), Failure> {
+    let server = text(matches, "server").or(context.default_server.as_deref()).unwrap_or(LOCAL);
+    let client = Client::new(server)?;
+    ui.format = text(matches, "output").map(Format::parse).unwrap_or_default();
+    match name {
+        "app" => app::run(matches, &client, ui).await,
+        "stream" => stream::run(matches, &client, ui).await,
+        "runtime" => runtime::run(matches, &client, ui).await,
+        name => Err(Failure::usage(format!("there is no command '{name}'; see 'flowkeeper help'"))),
+    }
+}
+
+/// The name of something, as a bare first argument or with `--name`, as SCDF's shell takes both.
+fn name_args() -> [Arg; 2] {
+    [
+        Arg::new("NAME").value_name("NAME").help("Its name; --name NAME is the same"),
+        Arg::new("name").long("name").value_name("NAME").hide(true).conflicts_with("NAME"),
+    ]
+}
+
+/// The name that was given in either way.
+fn name(matches: &ArgMatches) -> Result<&str, Failure> {
+    let given = text(matches, "NAME").or(text(matches, "name"));
+    given.ok_or_else(|| Failure::usage("a name is needed: give it as the first argument or with --name NAME"))
+}
+
+fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.get_one::<String>(name).map(String::as_str)
+}

@@ -1,0 +1,76 @@
+//! `--wait`: follows a stream until it is as wanted, or will not be.
+
+use std::time::{Duration, Instant};
+
+use flowkeeper_api::cluster::{InstanceExplanation, StreamExplanation};
+use flowkeeper_api::{Client, Kind};
+
+use crate::exit::Failure;
+use crate::ui::Ui;
+
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Waits until stream `name` is in `phase`, showing progress.
+///
+/// # Errors
+/// When it failed (with the reason), disappeared, or `limit` has passed.
+pub(crate) async fn until(
+    client: &Client,
+    name: &str,
+    phase: &str,
+    limit: Duration,
+    ui: &mut Ui,
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + limit;
+    let mut shown = String::new();
+    loop {
+        let now = match client.explain_stream(name).await {
+            Ok(now) => now,
+            Err(error) if error.kind() == Kind::NotFound && phase == "undeployed" => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        // What is undeployed is done only when its last process is gone.
+        if now.phase == phase && (phase != "undeployed" || now.active == 0) {
+            return Ok(());
+        }
+        if let Some(reason) = failure(&now) {
+            return Err(Failure::failed(format!("stream '{name}' failed: {reason}")));
+        }
+        let line = describe(&now);
+        if line != shown {
+            ui.progress(&line);
+            shown = line;
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::failed(format!(
+                "stream '{name}' is not {phase} after {} s: {shown}; it goes on; look again with 'stream list' and 'stream logs {name}'",
+                limit.as_secs()
+            )));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn instances(stream: &StreamExplanation) -> impl Iterator<Item = &InstanceExplanation> {
+    stream.apps.iter().flat_map(|app| &app.instances)
+}
+
+/// Why it will not become what is wanted, if so.
+fn failure(stream: &StreamExplanation) -> Option<String> {
+    let failed = instances(stream).find(|instance| instance.phase == "failed")?;
+    let reason = failed.reason.as_deref().unwrap_or("no reason was reported");
+    Some(format!("{}: {reason}", failed.id))
+}
+
+/// One line: which apps are up, and what is said about the others.
+fn describe(stream: &StreamExplanation) -> String {
+    if stream.apps.is_empty() {
+        return format!("{}: {} instances are stopping", stream.phase, stream.active);
+    }
+    let apps: Vec<_> = stream.apps.iter().map(|app| format!("{} {}", app.label, app.phase)).collect();
+    let reason = instances(stream).find_map(|instance| instance.reason.as_deref());
+    let reason =
+        reason.and_then(|reason| reason.lines().next()).map(|line| format!(" ({line})")).unwrap_or_default();
+    format!("{}: {}{reason}", stream.phase, apps.join(", "))
+}

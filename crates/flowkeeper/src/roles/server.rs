@@ -1,0 +1,48 @@
+//! A server: REST API, candidate for leadership.
+
+use std::collections::BTreeMap;
+
+use super::{block_on, say_ready};
+use crate::catalog;
+use crate::exit::Failure;
+use crate::folder::Folder;
+use crate::listen::bind;
+use crate::settings::Settings;
+use crate::signals::Signals;
+
+pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let folder = Folder::open("server", settings, env)?;
+    let zookeeper = with_chroot(settings.required("zookeeper")?);
+    block_on(async {
+        let mut signals = Signals::new()?;
+        let listener = bind("listen", settings.address("listen")?).await?;
+        let options = flowkeeper_server::Options {
+            id: folder.word("server-id", || format!("s-{}", uuid::Uuid::new_v4().simple()))?,
+            listener,
+            zookeeper,
+            catalog: catalog::bundled(),
+            settings: server_settings(settings, settings.required("broker")?),
+        };
+        let server = flowkeeper_server::start(options).await.map_err(Failure::unavailable)?;
+        say_ready(&[("api", server.local_addr())]);
+        signals.received().await;
+        server.stop().await;
+        Ok(())
+    })
+}
+
+/// Hosts with the default chroot when none is given.
+pub(super) fn with_chroot(hosts: &str) -> String {
+    if hosts.contains('/') { hosts.to_owned() } else { format!("{hosts}/flowkeeper") }
+}
+
+/// What requests see, from the settings and the address of the broker.
+pub(super) fn server_settings(settings: &Settings, broker: &str) -> flowkeeper_server::run::Settings {
+    let defaults = [("spring.cloud.stream.kafka.binder.brokers", broker)];
+    flowkeeper_server::run::Settings {
+        app_defaults: defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        register_bundled: settings.text("bundled-apps") != Some("none"),
+        max_body: settings.number("max-body-bytes").and_then(|n| usize::try_from(n).ok()).unwrap_or(2 << 20),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,164 @@
+//! The table of all settings.
+
+/// A way to run the binary for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Dev,
+    Server,
+    Agent,
+    Zookeeper,
+    Broker,
+}
+
+/// The form of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Text,
+    Path,
+    Address,
+    Number,
+    Switch,
+    OneOf(&'static [&'static str]),
+}
+
+/// One setting of one or more roles.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Flag without dashes, and key in the file.
+    pub(crate) key: &'static str,
+    pub(crate) value: Value,
+    pub(crate) roles: &'static [Role],
+    pub(crate) default: Option<&'static str>,
+    pub(crate) help: &'static str,
+}
+
+impl Value {
+    /// Placeholder in the help.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Value::Text | Value::OneOf(_) => "TEXT",
+            Value::Path => "PATH",
+            Value::Address => "ADDR",
+            Value::Number => "N",
+            Value::Switch => "",
+        }
+    }
+
+    /// What a wrong value should have been.
+    pub(crate) fn expected(self) -> String {
+        match self {
+            Value::Text => "a text of one character or more".to_owned(),
+            Value::Path => "a path".to_owned(),
+            Value::Address => "an address like 127.0.0.1:9393 (port 0: any free one)".to_owned(),
+            Value::Number => "a whole number".to_owned(),
+            Value::Switch => "true or false".to_owned(),
+            Value::OneOf(words) => format!("one of {}", words.join(", ")),
+        }
+    }
+}
+
+use Role::{Agent, Broker, Dev, Server, Zookeeper};
+
+const ALL: &[Role] = &[Dev, Server, Agent, Zookeeper, Broker];
+
+/// All settings.
+pub(crate) const TABLE: &[Setting] = &[
+    Setting {
+        key: "data",
+        value: Value::Path,
+        roles: ALL,
+        default: None,
+        help: "Folder for everything this role keeps; without it a folder of the role's name in ~/.flowkeeper",
+    },
+    Setting {
+        key: "ephemeral",
+        value: Value::Switch,
+        roles: &[Dev],
+        default: None,
+        help: "Keep nothing: use a temporary folder and remove it at the end",
+    },
+    Setting {
+        key: "demo",
+        value: Value::Switch,
+        roles: &[Dev],
+        default: None,
+        help: "Deploy a small pipeline at the start and show what comes out of it",
+    },
+    Setting {
+        key: "listen",
+        value: Value::Address,
+        roles: &[Dev, Server],
+        default: Some("127.0.0.1:9393"),
+        help: "Where the REST API listens",
+    },
+    Setting {
+        key: "zookeeper-listen",
+        value: Value::Address,
+        roles: &[Dev, Zookeeper],
+        default: Some("127.0.0.1:2181"),
+        help: "Where the embedded ZooKeeper listens",
+    },
+    Setting {
+        key: "broker-listen",
+        value: Value::Address,
+        roles: &[Dev, Broker],
+        default: Some("127.0.0.1:9092"),
+        help: "Where the embedded broker listens",
+    },
+    Setting {
+        key: "zookeeper",
+        value: Value::Text,
+        roles: &[Server, Agent],
+        default: None,
+        help: "ZooKeeper hosts and chroot: h1:2181,h2:2181/flowkeeper",
+    },
+    Setting {
+        key: "broker",
+        value: Value::Text,
+        roles: &[Server],
+        default: Some("127.0.0.1:9092"),
+        help: "Kafka bootstrap servers that apps get unless their properties say otherwise",
+    },
+    Setting {
+        key: "name",
+        value: Value::Text,
+        roles: &[Agent],
+        default: None,
+        help: "Name of the node; without it the host name",
+    },
+    Setting {
+        key: "slots",
+        value: Value::Number,
+        roles: &[Dev, Agent],
+        default: Some("500"),
+        help: "App instances the node may hold",
+    },
+    Setting {
+        key: "bundled-apps",
+        value: Value::OneOf(&["register", "none"]),
+        roles: &[Dev, Server],
+        default: Some("register"),
+        help: "Whether the bundled apps are registered from the start",
+    },
+    Setting {
+        key: "max-body-bytes",
+        value: Value::Number,
+        roles: &[Dev, Server],
+        default: Some("2097152"),
+        help: "Largest request body the API takes",
+    },
+    Setting {
+        key: "log-format",
+        value: Value::OneOf(&["text", "json"]),
+        roles: ALL,
+        default: Some("text"),
+        help: "Form of the log on standard error",
+    },
+    Setting {
+        key: "log-level",
+        value: Value::Text,
+        roles: ALL,
+        default: Some("warn"),
+        help: "What to log: error, warn, info, debug, or a filter such as flowkeeper_zk=debug",
+    },
+];

@@ -1,0 +1,73 @@
+//! Settings from all four places, and what is refused.
+
+use clap::Command;
+
+use super::*;
+
+fn load(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, String> {
+    let command = Command::new("dev").args(super::args(Role::Dev)).no_binary_name(true);
+    let matches = command.try_get_matches_from(args).expect("flags");
+    let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Settings::load(Role::Dev, &matches, &env).map_err(|failure| failure.message)
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("file");
+    std::fs::write(file.path(), text).expect("written");
+    file
+}
+
+#[test]
+fn later_places_win() {
+    let file = file("listen = \"127.0.0.1:1\"\nslots = 7\n");
+    let config = file.path().to_str().expect("utf-8");
+    let of = |args: &[&str], env: &[(&str, &str)]| {
+        load(args, env).expect("fine").address("listen").expect("address").port()
+    };
+    assert_eq!(of(&[], &[]), 9393);
+    assert_eq!(of(&["--config", config], &[]), 1);
+    assert_eq!(of(&["--config", config], &[("FLOWKEEPER_LISTEN", "127.0.0.1:2")]), 2);
+    assert_eq!(
+        of(&["--config", config, "--listen", "127.0.0.1:3"], &[("FLOWKEEPER_LISTEN", "127.0.0.1:2")]),
+        3
+    );
+    assert_eq!(load(&["--config", config], &[]).expect("fine").number("slots"), Some(7));
+}
+
+#[test]
+fn unknown_and_malformed_ones_are_refused_with_the_way_out() {
+    let file = file("lisen = \"x\"\n");
+    let config = file.path().to_str().expect("utf-8");
+    let refused = load(&["--config", config], &[]).expect_err("unknown key");
+    assert_eq!(
+        refused,
+        format!(
+            "{config}: the key lisen is no setting; did you mean listen? 'flowkeeper help ROLE' lists them"
+        )
+    );
+    let refused = load(&[], &[("FLOWKEEPER_LISTE", "x")]).expect_err("unknown variable");
+    assert!(refused.contains("did you mean FLOWKEEPER_LISTEN?"), "{refused}");
+    let refused = load(&["--listen", "nine"], &[]).expect_err("no address");
+    assert_eq!(refused, "--listen: 'nine' is not an address like 127.0.0.1:9393 (port 0: any free one)");
+    let refused = load(&["--config", "/no/such.toml"], &[]).expect_err("no file");
+    assert!(refused.starts_with("the configuration file /no/such.toml cannot be used: "), "{refused}");
+}
+
+#[test]
+fn variables_for_apps_and_commands_are_no_settings() {
+    load(&[], &[("FLOWKEEPER_FENCE_TERM", "9"), ("FLOWKEEPER_SERVER", "http://h"), ("OTHER", "x")])
+        .expect("fine");
+}
+
+#[test]
+fn keys_are_unique_and_every_default_is_valid() {
+    let mut keys: Vec<_> = TABLE.iter().map(|setting| setting.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), TABLE.len());
+    for setting in TABLE {
+        if let Some(default) = setting.default {
+            setting.check(default, setting.key).expect("valid default");
+        }
+    }
+}
