@@ -153,9 +153,8 @@ impl Lexer<'_> {
                 Err(self.fail(ErrorCode::ExpectedArgumentValue, 1, Some(found)))
             }
             Some(first) => {
-                let value =
-                    scan_value(&self.bytes[self.at..], !self.in_destination)
-                        .map_err(|Unclosed| self.fail_unclosed(first))?;
+                let value = scan_value(&self.bytes[self.at..], !self.in_destination)
+                    .map_err(|Unclosed| self.fail_unclosed(first))?;
                 self.push(value.kind, value.len);
                 Ok(())
             }

@@ -144,7 +144,7 @@ mod tests {
     fn wraps_to_the_terminal() {
         let drawn = table().draw(26);
         assert!(drawn.lines().all(|line| line.chars().count() <= 26), "{drawn}");
-        assert!(drawn.contains("║x       │http            ║"), "{drawn}");
+        assert!(drawn.contains("║x       │http           ║"), "{drawn}");
     }
 
     #[test]

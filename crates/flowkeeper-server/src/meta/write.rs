@@ -215,3 +215,6 @@ impl From<TxnError> for WriteError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
