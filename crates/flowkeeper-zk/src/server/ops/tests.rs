@@ -1,3 +1,5 @@
+//! The operations, one by one: codes, stats and side effects as Apache ZooKeeper has them.
+
 use super::*;
 use crate::proto::acl::{Acl, put_acl};
 use crate::proto::response::Stat;

@@ -1,3 +1,5 @@
+//! The data folder: torn and damaged files, and recovery compared with the state in memory.
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 

@@ -1,3 +1,5 @@
+//! The tree: paths, stats, sequences, and undoing what a failed multi did.
+
 use super::*;
 use crate::server::acl::Identities;
 

@@ -1,0 +1,3 @@
+//! Suites about the whole; one binary, so that it is linked once.
+
+mod tidy;

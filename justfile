@@ -1,0 +1,31 @@
+# `just` lists the recipes.
+
+_:
+    @just --list --unsorted
+
+# Everything that CI demands except the peers; changes no file.
+verify:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo test --workspace --locked
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+    cargo deny check -A unused-wrapper bans licenses sources
+
+# Formats, and applies what clippy can mend by itself.
+fix:
+    cargo fmt
+    cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+# Everything in one process, with a demo pipeline; arguments go to `flowkeeper dev`.
+run *ARGS:
+    cargo run --release -- dev --demo {{ARGS}}
+
+# Whole systems, and independent clients against the embedded servers.
+e2e:
+    cargo test --locked -p flowkeeper -p flowkeeper-testkit
+    peers/check-zookeeper
+    peers/check-broker
+
+# Benchmarks of the crates that have them.
+bench:
+    cargo bench --workspace --benches
