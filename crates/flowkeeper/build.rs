@@ -2,11 +2,7 @@
 //!
 //! A position-independent one is relocated by the loader at each start: half a megabyte of tables read and as much data written,
 //! by every app process anew. Without it these pages are shared by all processes, which is what makes an idle app small.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "this is how a build script and Cargo talk"
-)]
+#![expect(clippy::disallowed_methods, reason = "this is how a build script and Cargo talk")]
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

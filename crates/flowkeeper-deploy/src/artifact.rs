@@ -31,10 +31,12 @@ pub enum ArtifactError {
     )]
     NoScheme(String),
     #[error(
-        "{uri}: '{scheme}:' artifacts cannot be run by this version; register the app from file: or http(s):"
+        "{uri}: '{scheme}:' artifacts cannot be run by this version; register the app from a file:, http: or https: address"
     )]
     Unsupported { uri: String, scheme: String },
-    #[error("{0} does not exist on this node; copy it there or register the app from http(s):")]
+    #[error(
+        "{0} does not exist on this node; copy it there or register the app from an http: or https: address"
+    )]
     Missing(PathBuf),
     #[error(
         "{uri} could not be fetched: {reason}; check the address and register the app again, or deploy again later"
@@ -170,11 +172,11 @@ mod tests {
         let cases = [
             (
                 "file:///no/such",
-                "/no/such does not exist on this node; copy it there or register the app from http(s):",
+                "/no/such does not exist on this node; copy it there or register the app from an http: or https: address",
             ),
             (
                 "maven://g:a:1",
-                "maven://g:a:1: 'maven:' artifacts cannot be run by this version; register the app from file: or http(s):",
+                "maven://g:a:1: 'maven:' artifacts cannot be run by this version; register the app from a file:, http: or https: address",
             ),
             (
                 "nothing",

@@ -85,6 +85,7 @@ pub(crate) async fn live(
         stop,
         reports,
         restarts: 0,
+        failing: None,
         port: None,
         attrs: BTreeMap::new(),
         exit: None,
@@ -109,6 +110,8 @@ struct Life {
     stop: CancellationToken,
     reports: mpsc::Sender<Reported>,
     restarts: u32,
+    /// Why it ended, without what it printed, until it is ready again.
+    failing: Option<String>,
     port: Option<u16>,
     attrs: BTreeMap<String, String>,
     exit: Option<String>,
@@ -122,10 +125,16 @@ enum Ended {
     Failed(String),
 }
 
+/// How a process ended by itself, and what it said last.
+struct Exit {
+    reason: String,
+    output: String,
+}
+
 /// Why an instance could not be started.
 enum StartError {
     /// May pass: counts as a crash.
-    Passing(String),
+    Passing(Exit),
     /// Will not pass by itself.
     Final(String),
     /// Told to stop meanwhile.
@@ -143,10 +152,10 @@ impl Life {
                 return Ended::Stopped;
             }
             let started = Instant::now();
-            let reason = match shim.take() {
+            let Exit { reason, output } = match shim.take() {
                 Some(running) => match self.watch(&running).await {
                     None => return Ended::Stopped,
-                    Some(reason) => reason,
+                    Some(exit) => exit,
                 },
                 None => match self.start().await {
                     Ok(running) => {
@@ -155,17 +164,22 @@ impl Life {
                     }
                     Err(StartError::Stopped) => return Ended::Stopped,
                     Err(StartError::Final(reason)) => return Ended::Failed(reason),
-                    Err(StartError::Passing(reason)) => reason,
+                    Err(StartError::Passing(exit)) => exit,
                 },
             };
+            tracing::warn!(app.instance = %self.job.instance, reason, output, "an app instance ended by itself");
+            self.failing = Some(reason.clone());
             match self.node.policy.after_exit(self.restarts, started.elapsed()) {
                 AfterExit::Fail { restarts } => {
-                    return Ended::Failed(format!("{reason}; given up after {restarts} restarts"));
+                    return Ended::Failed(with_output(
+                        format!("{reason}; given up after {restarts} restarts"),
+                        &output,
+                    ));
                 }
                 AfterExit::Restart { pause, restarts } => {
                     self.restarts = restarts;
                     let reason = format!("{reason}; restart {restarts} in {} s", pause.as_secs());
-                    self.report(StatusState::Backoff, false, Some(reason)).await;
+                    self.report(StatusState::Backoff, false, Some(with_output(reason, &output))).await;
                     tokio::select! {
                         () = sleep(pause) => {}
                         () = self.stop.cancelled() => {}
@@ -201,19 +215,17 @@ impl Life {
     }
 
     async fn start(&mut self) -> Result<Process, StartError> {
-        self.report(StatusState::Fetching, false, None).await;
+        let reason = self.failing.as_ref().map(|reason| format!("{reason}; restart {}", self.restarts));
+        self.report(StatusState::Fetching, false, reason.clone()).await;
         let stop = self.stop.clone();
         let prepared = tokio::select! {
             prepared = self.prepare() => prepared?,
             () = stop.cancelled() => return Err(StartError::Stopped),
         };
         self.folder.prepare(&prepared).map_err(|error| {
-            StartError::Passing(format!(
-                "its folder {} cannot be written: {error}",
-                self.folder.path().display()
-            ))
+            passing(format!("its folder {} cannot be written: {error}", self.folder.path().display()))
         })?;
-        self.report(StatusState::Starting, false, None).await;
+        self.report(StatusState::Starting, false, reason).await;
         self.spawn_shim().await
     }
 
@@ -224,7 +236,7 @@ impl Life {
         let defaults = self.cluster_defaults().await;
         let program = self.node.artifacts.resolve(&app.uri).await.map_err(|error| match error {
             crate::artifact::ArtifactError::Fetch { .. } | crate::artifact::ArtifactError::Write { .. } => {
-                StartError::Passing(error.to_string())
+                passing(error.to_string())
             }
             error => StartError::Final(error.to_string()),
         })?;
@@ -284,13 +296,11 @@ impl Life {
             Some(port) if port::is_free(port) => Ok(port),
             Some(port) => {
                 let holder = port::holder(port).unwrap_or_else(|| "another process".to_owned());
-                Err(StartError::Passing(format!(
+                Err(passing(format!(
                     "port {port} is in use by {holder}; free it or give this app another --server.port"
                 )))
             }
-            None => {
-                self.node.ports.allocate().ok_or_else(|| StartError::Passing("no port is free".to_owned()))
-            }
+            None => self.node.ports.allocate().ok_or_else(|| passing("no port is free".to_owned())),
         }
     }
 
@@ -326,7 +336,7 @@ impl Life {
             .spawn();
         // Dropping the handle does not kill it; the runtime reaps it when it ends.
         let mut shim = spawned.map_err(|error| {
-            StartError::Passing(format!("{} could not be started: {error}", self.node.program.display()))
+            passing(format!("{} could not be started: {error}", self.node.program.display()))
         })?;
         let deadline = Instant::now() + SHIM_START;
         loop {
@@ -342,23 +352,20 @@ impl Life {
                 return Err(StartError::Passing(self.explain_end()));
             }
             if let Ok(Some(status)) = shim.try_wait() {
-                return Err(StartError::Passing(format!(
+                return Err(passing(format!(
                     "its shim ended early with {status}; see shim.log in its folder"
                 )));
             }
             if Instant::now() > deadline {
                 drop(shim.start_kill());
-                return Err(StartError::Passing(format!(
-                    "its shim did not start within {} s",
-                    SHIM_START.as_secs()
-                )));
+                return Err(passing(format!("its shim did not start within {} s", SHIM_START.as_secs())));
             }
             sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// Watches a running instance. `None`: it was stopped as ordered. `Some`: it ended by itself, for this reason.
-    async fn watch(&mut self, shim: &Process) -> Option<String> {
+    async fn watch(&mut self, shim: &Process) -> Option<Exit> {
         let mut said = None;
         loop {
             let health = match self.port {
@@ -368,7 +375,10 @@ impl Life {
             let pause = if health == Health::Ready { PROBE_READY } else { PROBE_STARTING };
             if said.as_ref() != Some(&health) {
                 let reason = match &health {
-                    Health::Ready => None,
+                    Health::Ready => {
+                        self.failing = None;
+                        None
+                    }
                     Health::NotReady(reason) => Some(reason.clone()),
                 };
                 self.report(StatusState::Running, reason.is_none(), reason).await;
@@ -402,15 +412,14 @@ impl Life {
         }
     }
 
-    fn explain_end(&mut self) -> String {
+    fn explain_end(&mut self) -> Exit {
         let state = self.folder.state();
         if let Some(state) = &state {
             end_orphan(state);
         }
         let ended = state.and_then(|state| state.ended).unwrap_or_else(|| "its shim was killed".to_owned());
         self.exit = Some(ended.clone());
-        let output = self.folder.last_output(LAST_OUTPUT);
-        if output.is_empty() { ended } else { format!("{ended}; last output:\n{output}") }
+        Exit { reason: ended, output: self.folder.last_output(LAST_OUTPUT) }
     }
 
     fn describe(&mut self, state: &State) {
@@ -442,7 +451,7 @@ impl Life {
     }
 
     async fn report(&self, st: StatusState, ready: bool, err: Option<String>) {
-        let entry = StatusEntry {
+        let mut entry = StatusEntry {
             t: self.job.term,
             rel: self.job.release,
             st,
@@ -451,14 +460,30 @@ impl Life {
             port: self.port,
             since: String::new(),
             restarts: self.restarts,
+            failing: self.failing.is_some(),
             exit: self.exit.clone(),
             err: err.map(|err| err.chars().take(2_000).collect()),
             attrs: self.attrs.clone(),
             extra: Default::default(),
         };
+        let told = [
+            ("restarts", (self.restarts > 0).then(|| self.restarts.to_string())),
+            ("last.exit", self.exit.clone()),
+            ("reason", entry.err.clone()),
+        ];
+        entry.attrs.extend(told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         // The receiver is gone only when the agent ends; then nobody wants to know.
         drop(self.reports.send(Reported { instance: self.job.instance.clone(), entry }).await);
     }
+}
+
+fn passing(reason: String) -> StartError {
+    StartError::Passing(Exit { reason, output: String::new() })
+}
+
+/// A reason on its first line, then what the program said.
+fn with_output(reason: String, output: &str) -> String {
+    if output.is_empty() { reason } else { format!("{reason}; last output:\n{output}") }
 }
 
 /// Kills a program whose shim is gone.

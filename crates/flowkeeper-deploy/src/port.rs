@@ -12,16 +12,26 @@ const LAST: u16 = 29_999;
 const REMEMBER: usize = 1_000;
 
 /// Hands out ports of this machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ports {
     recent: Mutex<VecDeque<u16>>,
+    /// Where the search begins.
+    first: u16,
+}
+
+impl Default for Ports {
+    /// Agents of one machine begin at different places, so that they seldom meet between the choice of a port and its use.
+    fn default() -> Self {
+        let offset = std::process::id().wrapping_mul(97) % u32::from(LAST - FIRST);
+        Ports { recent: Mutex::default(), first: FIRST + u16::try_from(offset).unwrap_or(0) }
+    }
 }
 
 impl Ports {
     /// A port on which nothing listens and which was not handed out lately. `None`: the range is used up.
     pub fn allocate(&self) -> Option<u16> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let after = recent.back().map_or(FIRST, |port| if *port == LAST { FIRST } else { port + 1 });
+        let after = recent.back().map_or(self.first, |port| if *port == LAST { FIRST } else { port + 1 });
         let port =
             (after..=LAST).chain(FIRST..after).find(|port| !recent.contains(port) && is_free(*port))?;
         recent.push_back(port);

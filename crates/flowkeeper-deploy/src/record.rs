@@ -215,6 +215,9 @@ pub struct StatusEntry {
     pub since: String,
     #[serde(default)]
     pub restarts: u32,
+    /// It ended by itself, or could not be started, and has not been ready since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failing: bool,
     /// Exit status of the last process: `exit code 1`, `signal 9`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,

@@ -119,6 +119,8 @@ pub struct Report {
     pub state: InstanceState,
     /// Running and answering its health check.
     pub ready: bool,
+    /// It ended by itself, or could not be started, and has not been ready since.
+    pub failing: bool,
     /// Why it is not as wanted, for a person to read.
     pub reason: Option<String>,
 }

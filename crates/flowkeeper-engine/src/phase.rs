@@ -2,7 +2,8 @@
 //! again from the same inputs by every server and every leader.
 //!
 //! The words are SCDF's (`deploying`, `deployed`, `partial`, `failed`, …), aggregated by its rules: instances to apps, apps
-//! to the stream.
+//! to the stream. An instance whose process ended is `failed`, as SCDF's users expect, until a new one is ready: whether it is
+//! started again by itself is told by its [`InstanceState`] and by the reason.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +52,9 @@ impl Phase {
             Phase::Deployed => "All apps of the stream run and are healthy.",
             Phase::Undeployed => "The stream is defined and does not run.",
             Phase::Partial => "Some apps of the stream run, others do not.",
-            Phase::Failed => "Apps of the stream failed and are not started again by themselves.",
+            Phase::Failed => {
+                "Apps of the stream ended or could not be started; the reasons tell whether they are tried again."
+            }
             Phase::Error => "The state of the stream could not be found out.",
             Phase::Unknown => "Nothing is known of this stream's apps.",
         }
@@ -109,13 +112,13 @@ fn instance_phase(
     };
     let phase = match report.state {
         InstanceState::Running if report.ready => Phase::Deployed,
-        InstanceState::Failed => Phase::Failed,
+        InstanceState::Failed | InstanceState::Backoff => Phase::Failed,
         InstanceState::Stopped | InstanceState::Stopping => Phase::Undeployed,
+        _ if report.failing => Phase::Failed,
         InstanceState::Pending
         | InstanceState::Fetching
         | InstanceState::Starting
-        | InstanceState::Running
-        | InstanceState::Backoff => Phase::Deploying,
+        | InstanceState::Running => Phase::Deploying,
     };
     (phase, report.reason.clone().filter(|_| phase != Phase::Deployed))
 }
@@ -155,6 +158,7 @@ pub fn aggregate_apps(phases: impl Iterator<Item = Phase>) -> Phase {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{NodeId, NodeView, Report, Slot, Term};
     use Phase::{Deployed, Deploying, Error, Failed, Partial, Undeployed, Unknown};
 
     #[test]
@@ -174,6 +178,33 @@ mod tests {
         for (apps, expected) in cases {
             assert_eq!(aggregate_apps(apps.iter().copied()), *expected, "{apps:?}");
         }
+    }
+
+    #[test]
+    fn an_instance_that_ended_is_failed_until_it_is_ready_again() {
+        use InstanceState::{Backoff, Running, Starting, Stopping};
+        let id = InstanceId::new("s", "log", 0);
+        let node = NodeId("n".to_owned());
+        let slot = Slot { index: 0, node: Some(node.clone()), term: Term(1), release: 1 };
+        let placement =
+            Placement { apps: BTreeMap::from([("log".to_owned(), vec![slot])]), ..Placement::default() };
+        let view = NodeView { id: node.clone(), schedulable: true, slots: 1, used: 1 };
+        let of = |state, ready, failing| {
+            let report = Report { term: Term(1), state, ready, failing, reason: None };
+            let observed = Observed {
+                nodes: BTreeMap::from([(node.clone(), view.clone())]),
+                reports: BTreeMap::from([(id.clone(), report)]),
+                assignments: BTreeMap::new(),
+            };
+            instance_phase(&id, 1, Some(&placement), &observed).0
+        };
+        assert_eq!(of(Starting, false, false), Deploying);
+        assert_eq!(of(Running, false, false), Deploying);
+        assert_eq!(of(Running, true, false), Deployed);
+        assert_eq!(of(Backoff, false, true), Failed);
+        assert_eq!(of(Starting, false, true), Failed);
+        assert_eq!(of(Running, false, true), Failed);
+        assert_eq!(of(Stopping, false, true), Undeployed);
     }
 
     #[test]

@@ -58,9 +58,18 @@ fn instances(stream: &StreamExplanation) -> impl Iterator<Item = &InstanceExplan
 
 /// Why it will not become what is wanted, if so.
 fn failure(stream: &StreamExplanation) -> Option<String> {
-    let failed = instances(stream).find(|instance| instance.phase == "failed")?;
+    let failed = instances(stream).find(|instance| instance.has_failed_for_good())?;
     let reason = failed.reason.as_deref().unwrap_or("no reason was reported");
     Some(format!("{}: {reason}", failed.id))
+}
+
+/// The first line of a reason; where it announces output, with the last line of that, which is usually the one that counts.
+fn in_one_line(reason: &str) -> String {
+    let first = reason.lines().next().unwrap_or_default();
+    match (first.strip_suffix("; last output:"), reason.lines().rfind(|line| !line.trim().is_empty())) {
+        (Some(first), Some(last)) => format!("{first}: {}", last.trim()),
+        _ => first.to_owned(),
+    }
 }
 
 /// One line: which apps are up, and what is said about the others.
@@ -70,7 +79,19 @@ fn describe(stream: &StreamExplanation) -> String {
     }
     let apps: Vec<_> = stream.apps.iter().map(|app| format!("{} {}", app.label, app.phase)).collect();
     let reason = instances(stream).find_map(|instance| instance.reason.as_deref());
-    let reason =
-        reason.and_then(|reason| reason.lines().next()).map(|line| format!(" ({line})")).unwrap_or_default();
+    let reason = reason.map(|reason| format!(" ({})", in_one_line(reason))).unwrap_or_default();
     format!("{}: {}{reason}", stream.phase, apps.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_matters_is_shown() {
+        let reason = "exit code 1; restart 2 in 2 s; last output:\nstarting\nError: corrupt jarfile\n\n";
+        assert_eq!(in_one_line(reason), "exit code 1; restart 2 in 2 s: Error: corrupt jarfile");
+        assert_eq!(in_one_line("it does not listen on port 1 yet"), "it does not listen on port 1 yet");
+        assert_eq!(in_one_line(""), "");
+    }
 }

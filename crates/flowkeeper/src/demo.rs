@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use flowkeeper_api::client::CreateStream;
 use flowkeeper_api::{Client, Kind};
+use flowkeeper_deploy::port::{Ports, is_free};
 
 use crate::exit::Failure;
 
@@ -33,6 +34,7 @@ pub(crate) async fn run(api: SocketAddr, data: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(&input)
         .and_then(|()| std::fs::write(input.join("orders.jsonl"), ORDERS))
         .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", input.display())))?;
+    let is_new = client.stream("big-orders").await.is_err();
     let port = http_port(&client).await?;
     let streams = [
         (
@@ -61,7 +63,7 @@ pub(crate) async fn run(api: SocketAddr, data: &Path) -> Result<(), Failure> {
         "\n  Results appear below. Send one more order:\n    \
          curl -d '{{\"customer\":\"you\",\"item\":\"rocket\",\"amount\":1000}}' http://127.0.0.1:{port}\n"
     ));
-    show_results(&client).await
+    show_results(&client, is_new).await
 }
 
 fn say(line: &str) {
@@ -70,15 +72,16 @@ fn say(line: &str) {
 
 /// The port of the demo's HTTP source: as before when the demo ran on this data already, else a free one.
 async fn http_port(client: &Client) -> Result<u16, Failure> {
-    if let Ok(stream) = client.stream("orders-http").await
-        && let Some(port) = stream.original_dsl_text.split("--server.port=").nth(1)
-        && let Ok(port) = port.split(' ').next().unwrap_or_default().parse()
-    {
-        return Ok(port);
+    if let Ok(stream) = client.stream("orders-http").await {
+        let port = stream.original_dsl_text.split("--server.port=").nth(1);
+        let port = port.and_then(|rest| rest.split(' ').next()?.parse::<u16>().ok());
+        // Busy is as good as free when it is our own adopted source that listens there.
+        match port {
+            Some(port) if stream.status == "deployed" || is_free(port) => return Ok(port),
+            _ => client.destroy_stream("orders-http").await.map_err(Failure::failed)?,
+        }
     }
-    let ports = flowkeeper_deploy::port::Ports::default();
-    let known =
-        (9900..=9999).find(|port| flowkeeper_deploy::port::is_free(*port)).or_else(|| ports.allocate());
+    let known = (9900..=9999).find(|port| is_free(*port)).or_else(|| Ports::default().allocate());
     known.ok_or_else(|| Failure::failed("no port is free for the demo's HTTP source"))
 }
 
@@ -110,7 +113,7 @@ async fn wait_until_deployed(client: &Client, name: &str) -> Result<(), Failure>
             if now.phase == "deployed" {
                 return Ok(());
             }
-            if let Some(failed) = instances.clone().find(|instance| instance.phase == "failed") {
+            if let Some(failed) = instances.clone().find(|instance| instance.has_failed_for_good()) {
                 let reason = failed.reason.as_deref().unwrap_or("no reason was reported");
                 return Err(Failure::failed(format!("{} failed: {reason}", failed.id)));
             }
@@ -126,10 +129,10 @@ async fn wait_until_deployed(client: &Client, name: &str) -> Result<(), Failure>
     tokio::time::timeout(PATIENCE, deployed).await.map_err(late)?
 }
 
-/// Prints what the log sink prints, as it prints it.
-async fn show_results(client: &Client) -> Result<(), Failure> {
+/// Prints what the log sink prints, as it prints it; of a pipeline left from an earlier demo only what is new.
+async fn show_results(client: &Client, is_new: bool) -> Result<(), Failure> {
     let path = log_file(client).await?;
-    let mut seen = 0;
+    let mut seen = if is_new { 0 } else { std::fs::metadata(&path).map_or(0, |file| file.len()) };
     loop {
         if let Ok(text) = read_from(&path, seen)
             && let Some(end) = text.rfind('\n')

@@ -31,6 +31,11 @@ impl Folder {
         settings: &Settings,
         env: &BTreeMap<String, String>,
     ) -> Result<Folder, Failure> {
+        if settings.is_on("ephemeral") && settings.text("data").is_some() {
+            return Err(Failure::usage(
+                "--ephemeral keeps nothing and --data says where to keep it: give one of them",
+            ));
+        }
         let ephemeral = if settings.is_on("ephemeral") {
             Some(tempfile::Builder::new().prefix("flowkeeper-").tempdir().map_err(Failure::failed)?)
         } else {

@@ -1,5 +1,7 @@
 //! Sets up the log of a role, on standard error.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Failure;
@@ -14,7 +16,10 @@ pub(crate) fn start(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(level).map_err(|error| {
         Failure::usage(format!("--log-level: '{level}' is not a level or filter: {error}"))
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A second start in one process changes nothing.
     let _ = match settings.text("log-format") {
         Some("json") => log.json().try_init(),

@@ -148,7 +148,7 @@ impl Setting {
     fn check(&self, value: &str, place: &str) -> Result<String, Failure> {
         let is_fine = match self.value {
             Value::Address => value.parse::<SocketAddr>().is_ok(),
-            Value::Number => value.parse::<u64>().is_ok(),
+            Value::Number => value.parse::<u64>().is_ok_and(|number| number > 0),
             Value::Switch => matches!(value, "true" | "false"),
             Value::OneOf(words) => words.contains(&value),
             Value::Text | Value::Path => !value.is_empty(),
@@ -197,8 +197,8 @@ fn unknown(what: &str, name: &str) -> Failure {
     };
     let names: Vec<String> = TABLE.iter().map(spelled).collect();
     let near = flowkeeper_appkit::suggest::nearest(name, names.iter().map(String::as_str));
-    let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-    Failure::usage(format!("{what} {name} is no setting{hint} 'flowkeeper help ROLE' lists them"))
+    let hint = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
+    Failure::usage(format!("{what} {name} is no setting; {hint}'flowkeeper help ROLE' lists them"))
 }
 
 #[cfg(test)]

@@ -115,6 +115,7 @@ mod tests {
             port: None,
             since: String::new(),
             restarts: 0,
+            failing: false,
             exit: None,
             err: None,
             attrs: BTreeMap::new(),

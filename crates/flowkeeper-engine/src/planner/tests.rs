@@ -91,7 +91,7 @@ impl World {
                 continue;
             }
             let state = if order.stop { InstanceState::Stopped } else { InstanceState::Running };
-            let report = Report { term: order.term, state, ready: !order.stop, reason: None };
+            let report = Report { term: order.term, state, ready: !order.stop, failing: false, reason: None };
             self.observed.reports.insert(instance.clone(), report);
         }
     }

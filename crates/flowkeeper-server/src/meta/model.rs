@@ -244,6 +244,11 @@ impl Model {
         self.assignments.range(first..).take_while(move |(instance, _)| instance.stream == stream)
     }
 
+    /// Streams that orders name, whether they exist or not.
+    pub fn ordered_streams(&self) -> impl Iterator<Item = &String> {
+        self.assignments.keys().map(|instance| &instance.stream)
+    }
+
     /// The order about one instance.
     pub fn assignment(&self, instance: &InstanceId) -> Option<&(NodeId, Versioned<AssignmentRecord>)> {
         self.assignments.get(instance)
@@ -422,7 +427,13 @@ fn report(status: &StatusEntry) -> Report {
         StatusState::Stopping => InstanceState::Stopping,
         StatusState::Stopped => InstanceState::Stopped,
     };
-    Report { term: Term(status.t), state, ready: status.ready, reason: status.err.clone() }
+    Report {
+        term: Term(status.t),
+        state,
+        ready: status.ready,
+        failing: status.failing,
+        reason: status.err.clone(),
+    }
 }
 
 #[cfg(test)]

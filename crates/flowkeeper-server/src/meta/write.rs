@@ -116,7 +116,8 @@ impl Meta {
             client.sync(probe).await?;
             client.get_data(probe).await
         };
-        let found = tokio::time::timeout(RESOLVE_WAIT, read).await.map_err(|late| unavailable(&late))?;
+        let late = || format!("it was lost and did not come back within {} s", RESOLVE_WAIT.as_secs());
+        let found = tokio::time::timeout(RESOLVE_WAIT, read).await.map_err(|_| unavailable(&late()))?;
         match found {
             Ok((data, stat)) if !op.is_empty() && holds(&data, op) => Ok(stat.mzxid),
             Ok(_) | Err(Error::NoNode) => {

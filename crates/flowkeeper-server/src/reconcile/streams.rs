@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flowkeeper_deploy::record::{AssignmentRecord, Order, VERSION, encode};
 use flowkeeper_deploy::znode;
-use flowkeeper_engine::model::InstanceId;
+use flowkeeper_engine::model::{Desired, InstanceId, Want};
 use flowkeeper_engine::planner::{Action, Plan, plan};
 use flowkeeper_zk::recipes::{Leadership, Txn, TxnError};
 use futures::StreamExt;
@@ -58,7 +58,8 @@ impl Streams<'_> {
     /// All streams, and names that only orders or placements still know.
     fn every_name(&self) -> Vec<String> {
         let model = self.meta.model();
-        let mut names: Vec<_> = model.streams.keys().chain(model.states.keys()).cloned().collect();
+        let known = model.streams.keys().chain(model.states.keys());
+        let mut names: Vec<_> = known.chain(model.ordered_streams()).cloned().collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -92,9 +93,14 @@ impl Streams<'_> {
     /// Plans from the model as it is, and writes the plan down as transactions. `None`: at rest.
     fn decide(&self, name: &str) -> Option<Vec<Txn>> {
         let model = self.meta.model();
-        let stream = model.streams.get(name)?;
-        let desired = model.desired(name)?;
+        let stream = model.streams.get(name);
+        // A name that only orders or a placement still know is wound up like a destroyed stream.
+        let gone = || Desired { want: Want::Destroyed, ..Desired::default() };
+        let desired = model.desired(name).unwrap_or_else(gone);
         let state = model.states.get(name);
+        if stream.is_none() && state.is_none() && model.assignments_of(name).next().is_none() {
+            return None;
+        }
         let placement = state.map(|state| state.record.placement());
         let plan = plan(name, &desired, placement.as_ref(), &model.observed(name));
         for (instance, reason) in &plan.unplaced {
@@ -105,14 +111,20 @@ impl Streams<'_> {
         {
             return None;
         }
-        let fence = || self.leadership.fence().check(znode::stream(name), stream.version);
-        if plan.actions.contains(&Action::Remove) {
+        let fence = || match stream {
+            Some(stream) => self.leadership.fence().check(znode::stream(name), stream.version),
+            None => self.leadership.fence(),
+        };
+        if plan.actions == [Action::Remove] {
             return Some(vec![self.removal(&model, name, fence())]);
         }
-        let mut txns = vec![fence().and(self.placement(name, state, &plan))];
+        let uid = stream.map(|stream| stream.uid.as_str()).unwrap_or_default();
+        let mut txns = vec![match stream {
+            Some(_) => fence().and(self.placement(name, state, &plan)),
+            None => fence(),
+        }];
         for actions in plan.actions.chunks(ORDERS_PER_TXN) {
-            let orders =
-                actions.iter().fold(Txn::new(), |txn, action| self.order(&model, &stream.uid, txn, action));
+            let orders = actions.iter().fold(Txn::new(), |txn, action| self.order(&model, uid, txn, action));
             match txns.last_mut() {
                 Some(first) if first.len() < ORDERS_PER_TXN => *first = std::mem::take(first).and(orders),
                 _ => txns.push(fence().and(orders)),
@@ -162,6 +174,7 @@ impl Streams<'_> {
             Action::Withdraw { instance, node } => {
                 txn.delete(znode::assignment(node, instance), standing(instance).map(|order| order.version))
             }
+            // Records go only after the last order is withdrawn: the next pass does it.
             Action::Remove => txn,
         }
     }
@@ -175,6 +188,6 @@ impl Streams<'_> {
         if let Some(state) = model.states.get(name) {
             txn = txn.delete(znode::state(name), state.version);
         }
-        txn.delete(znode::stream(name), None)
+        if model.streams.contains_key(name) { txn.delete(znode::stream(name), None) } else { txn }
     }
 }

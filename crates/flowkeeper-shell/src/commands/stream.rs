@@ -174,7 +174,9 @@ async fn info(matches: &ArgMatches, client: &Client, ui: &mut Ui) -> Result<(), 
     let name = name(matches)?;
     let stream = client.deployment(name, true).await?;
     let mut table = Table::new(&["Stream Name", "Stream Definition", "Description", "Status"]);
-    table.row([&stream.stream_name, &stream.dsl_text, &stream.description, &stream.status]);
+    // What the user typed: the deployed text also holds everything that was computed, which follows below.
+    let typed = client.stream(name).await?.original_dsl_text;
+    table.row([&stream.stream_name, &typed, &stream.description, &stream.status]);
     ui.show(&stream, std::slice::from_ref(&stream.stream_name), &table)?;
     if ui.format != Format::Auto {
         return Ok(());

@@ -59,16 +59,20 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
         };
         let failure = tokio::select! {
             () = signals.received() => None,
-            error = parts.zookeeper.failed() => Some(Failure::failed(format!("the embedded ZooKeeper stopped: {error}"))),
-            error = parts.broker.failed() => Some(Failure::failed(format!("the embedded broker stopped: {error}"))),
+            error = parts.zookeeper.failed() => Some(stopped("ZooKeeper", &error)),
+            error = parts.broker.failed() => Some(stopped("broker", &error)),
             () = demo => None,
         };
+        if let Some(failure) = failure {
+            parts.abandon().await;
+            return Err(failure);
+        }
         say("flowkeeper: stopping");
         tokio::select! {
             () = parts.stop() => say("flowkeeper: stopped"),
-            () = signals.received() => say("flowkeeper: stopped at once; apps that still run are adopted by the next start"),
+            () = signals.received() => say("flowkeeper: stopped at once, without waiting for the apps"),
         }
-        failure.map_or(Ok(()), Err)
+        Ok(())
     })
 }
 
@@ -110,7 +114,22 @@ async fn start(
     Ok(Parts { zookeeper, broker, server, agent, agent_connection })
 }
 
+/// What to say when an embedded part had to stop by itself.
+fn stopped(part: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::failed(format!(
+        "the embedded {part} had to stop: {error}; the apps go on, and 'flowkeeper dev' on the same data adopts them"
+    ))
+}
+
 impl Parts {
+    /// Ends the control plane at once and leaves the apps alone: what fails here is no fault of theirs.
+    async fn abandon(self) {
+        self.agent.stop(StopMode::LeaveApps).await;
+        if let Err(error) = self.broker.stop().await {
+            tracing::error!(%error, "the broker did not stop cleanly; the next start recovers");
+        }
+    }
+
     async fn stop(self) {
         self.agent.stop(StopMode::StopApps).await;
         self.agent_connection.close();

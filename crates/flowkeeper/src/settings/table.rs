@@ -50,7 +50,7 @@ impl Value {
             Value::Text => "a text of one character or more".to_owned(),
             Value::Path => "a path".to_owned(),
             Value::Address => "an address like 127.0.0.1:9393 (port 0: any free one)".to_owned(),
-            Value::Number => "a whole number".to_owned(),
+            Value::Number => "a whole number from 1 on".to_owned(),
             Value::Switch => "true or false".to_owned(),
             Value::OneOf(words) => format!("one of {}", words.join(", ")),
         }

@@ -63,7 +63,10 @@ fn an_app_that_cannot_run_says_why() {
     dev.run(["stream", "create", "s", "--definition", "time | bad", "--deploy"]).ok();
     let info = || dev.run(["stream", "info", "s"]).stdout;
     let found = until_value("the first exit is told", info, |info| info.contains("restart"));
-    assert!(found.contains("exit code 3; last output:\nthe disk is purple"), "{found}");
+    assert!(
+        found.contains("exit code 3; restart") && found.contains("last output:\nthe disk is purple"),
+        "{found}"
+    );
     dev.run(["stream", "create", "t", "--definition", "time | log", "--deploy", "--wait"]).ok();
 }
 
@@ -77,7 +80,7 @@ fn a_program_that_is_not_there_fails_at_once_with_the_way_out() {
     assert!(
         waited.stderr.contains(
             "stream 's' failed: s.gone-v1-0: /no/such/gone-1.0.sh does not exist on this node; copy it there or register \
-             the app from http(s):"
+             the app from an http: or https: address"
         ),
         "{}",
         waited.stderr

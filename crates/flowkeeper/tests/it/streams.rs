@@ -95,3 +95,24 @@ fn undeploy_stops_deploy_starts_destroy_forgets() {
     until("its apps are gone", || dev.app_pids().is_empty());
     system.deploy("ticktock", "time | log");
 }
+
+#[test]
+fn twenty_streams_come_and_go_and_leave_nothing() {
+    let system = System::start();
+    let dev = &system.dev;
+    for n in 0..20 {
+        dev.run(["stream", "create", &format!("s{n}"), "--definition", "time | log", "--deploy"]).ok();
+    }
+    until("all run", || dev.app_pids().len() == 40);
+    dev.run(["stream", "all", "destroy", "--force"]).ok();
+    until("all are gone", || dev.app_pids().is_empty());
+    let instances = system.path().join("data/node/instances");
+    let left = || {
+        std::fs::read_dir(&instances)
+            .expect("folder")
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect::<Vec<_>>()
+    };
+    until_value("their folders are gone", left, Vec::is_empty);
+}

@@ -40,7 +40,7 @@ async fn proxy(server: SocketAddr, mode: Arc<AtomicU8>, tasks: &Tasks) -> Socket
 }
 
 async fn relay(mut client: TcpStream, mut server: TcpStream, mode: &AtomicU8) {
-    let (mut from_client, mut from_server) = ([0; 65536], [0; 65536]);
+    let (mut from_client, mut from_server) = (vec![0; 65536], vec![0; 65536]);
     let once = |what| mode.compare_exchange(what, PASS, Ordering::SeqCst, Ordering::SeqCst).is_ok();
     loop {
         tokio::select! {
