@@ -116,7 +116,12 @@ pub struct InstanceExplanation {
     /// As in the runtime documents: `<stream>.<label>-v<release>-<index>`.
     pub id: String,
     pub index: u32,
+    /// In SCDF's words: one that ended is `failed` until a new process of it is ready.
     pub phase: String,
+    /// What its node does with it: `pending`, `fetching`, `starting`, `running`, `backoff` (it ended and is started again after
+    /// a pause), `failed` (for good), `stopping`, `stopped`. Absent while no node has reported it.
+    #[serde(default)]
+    pub state: Option<String>,
     /// Why it is not as wanted.
     pub reason: Option<String>,
     pub node: Option<String>,
@@ -125,4 +130,11 @@ pub struct InstanceExplanation {
     pub exit: Option<String>,
     /// Since when it is in its state, RFC 3339.
     pub since: Option<String>,
+}
+
+impl InstanceExplanation {
+    /// True when it failed and nothing will happen without a person; false while it is going to be started again.
+    pub fn has_failed_for_good(&self) -> bool {
+        self.phase == "failed" && self.state.as_deref().is_none_or(|state| state == "failed")
+    }
 }

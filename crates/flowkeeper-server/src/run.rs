@@ -10,6 +10,7 @@ use flowkeeper_zk::recipes::{self, Connection, Txn};
 use tokio::net::TcpListener;
 use zookeeper_client::Error;
 
+use crate::app::options::OptionsReader;
 use crate::catalog::Catalog;
 use crate::http;
 use crate::leader::{Leader, election};
@@ -116,7 +117,9 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     };
     tasks.spawn_to_end("leader", leader.run(tasks.stop_token()));
     meta.ready().await;
-    let state = AppState { meta: meta.clone(), catalog, metrics, settings, client: reqwest::Client::new() };
+    let client = reqwest::Client::new();
+    let options = OptionsReader::new(catalog.clone(), client.clone());
+    let state = AppState { meta: meta.clone(), catalog, options, metrics, settings, client };
     tasks.spawn_to_end("http", http::serve(listener, state, tasks.stop_token()));
     Ok(Server { addr, meta, tasks })
 }

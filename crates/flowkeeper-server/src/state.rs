@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::app::options::OptionsReader;
 use crate::catalog::Catalog;
 use crate::meta::Meta;
 use crate::metrics::Metrics;
@@ -12,6 +13,7 @@ use crate::run::Settings;
 pub struct AppState {
     pub meta: Meta,
     pub catalog: Catalog,
+    pub options: OptionsReader,
     pub metrics: Metrics,
     pub settings: Arc<Settings>,
     /// For requests to app instances (actuator) and remote lists of apps.

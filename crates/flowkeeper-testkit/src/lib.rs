@@ -7,14 +7,15 @@
 //! * suites that start whole systems, in this process or as processes of the real binary, and look at them only from
 //!   outside: REST, ZooKeeper, the broker, logs, signals.
 //!
-//! This crate may use every other one, and only the tests of the binary may use it. It is never part of a release. What does not need the whole is
+//! This crate may use every other one, and only the tests of the binary and of the server may use it. It is never part of a release. What does not need the whole is
 //! tested beside its code instead: a test here is the slowest kind. Start with `tests/it/main.rs`.
 //!
 //! The library part is what those suites share: [`dev`] runs the binary as a user does, [`http`] speaks to its apps, [`wait`]
-//! waits for conditions. The end-to-end suites themselves lie in `crates/flowkeeper/tests/it`, because only there does Cargo
+//! waits for conditions, [`golden`] compares a server with what SCDF answered. The end-to-end suites themselves lie in `crates/flowkeeper/tests/it`, because only there does Cargo
 //! hand over the binary it built.
 
 pub mod dev;
+pub mod golden;
 pub mod http;
 pub mod wait;
 

@@ -35,6 +35,6 @@ pub fn until_value<T: std::fmt::Debug>(
 }
 
 #[expect(clippy::disallowed_methods, reason = "between two looks at a condition")]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(PAUSE);
 }

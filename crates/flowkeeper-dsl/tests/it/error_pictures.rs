@@ -93,5 +93,5 @@ fn a_long_text_is_refused_unread() {
     let fits = format!("a --b={}", "x".repeat(MAX_TEXT_BYTES - 6));
     assert_eq!(parse(None, &fits).unwrap().apps()[0].args()[0].value.len(), MAX_TEXT_BYTES - 6);
     let error = error(&format!("{fits}x"));
-    assert_eq!(error.to_string(), "900E:(pos 0): the definition is longer than 65536 bytes");
+    assert_eq!(error.to_string(), "900E:(pos 0): the definition is longer than 262144 bytes");
 }

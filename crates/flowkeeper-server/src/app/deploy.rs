@@ -12,7 +12,6 @@ use flowkeeper_engine::binding::{self, AppRequest, Context, Properties, deploy_r
 use flowkeeper_engine::phase::Phase;
 
 use super::apps::{self, Listed};
-use super::options;
 use super::properties::{check_bundled, resource_defaults};
 use super::streams::{change_want, key_of, operation};
 use super::{Error, with_retry};
@@ -24,7 +23,7 @@ use crate::state::AppState;
 /// Release option that names the platform.
 const PLATFORM: &str = "spring.cloud.dataflow.skipper.platformName";
 const COUNT: &str = "spring.cloud.deployer.count";
-/// Longest name SCDF gives to a deployment, without its number.
+/// Longest name SCDF gives to a deployment, with room for its number.
 const MAX_DEPLOYMENT_NAME: usize = 58;
 
 /// A deployment that is decided and not yet written.
@@ -120,6 +119,7 @@ pub(super) async fn prepare(
         .collect();
     let apps = definition.app_definitions();
     check_names(&apps)?;
+    check_labels(&apps, &given)?;
     let registered = resolve(state, &apps, &given)?;
     let requests = requests(state, definition, &given, &registered).await?;
     for request in &requests {
@@ -180,7 +180,7 @@ async fn requests(
             name: app.name.clone(),
             app_type: app.app_type,
             boot_version: found.boot.clone(),
-            properties: options::of(&state.catalog, found).await.known_properties(),
+            properties: state.options.of(found).await.known_properties(),
         });
     }
     let none = Properties::new();
@@ -262,14 +262,32 @@ fn manifest_app(app: &AppDefinition, found: &Listed, requests: &[AppRequest]) ->
     })
 }
 
+/// Refuses properties of an app that the stream does not have: SCDF takes them without a word, and nothing happens.
+fn check_labels(apps: &[AppDefinition], given: &Properties) -> Result<(), Error> {
+    for key in given.keys() {
+        let mut parts = key.split('.');
+        let (Some("app" | "deployer" | "version"), Some(label)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        if label != "*" && !apps.iter().any(|app| app.label == label) {
+            let known: Vec<_> = apps.iter().map(|app| app.label.as_str()).collect();
+            return Err(Error::InvalidArgument(format!(
+                "the deployment property '{key}' is for no app of the stream: its apps are {}; '*' means all of them",
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn check_names(apps: &[AppDefinition]) -> Result<(), Error> {
-    for app in apps {
+    for app in apps.iter().rev() {
         let name = format!("{}-{}-v", app.stream, app.name);
         if name.chars().count() > MAX_DEPLOYMENT_NAME {
             return Err(Error::InvalidStream(format!(
-                "app '{}': the name of its deployment, '{name}', may have {MAX_DEPLOYMENT_NAME} characters: give the stream a \
-                 shorter name",
-                app.label
+                "The runtime application name for the app {} in the stream {} should not exceed {MAX_DEPLOYMENT_NAME} in length. \
+                 The runtime application name is: {name}",
+                app.name, app.stream
             )));
         }
     }

@@ -4,6 +4,7 @@ use flowkeeper_api::cluster::{
     AppExplanation, Cluster, Ensemble, InstanceExplanation, Leader, Measured, NodeInfo, ServerInfo,
     StreamExplanation, UpdateSeconds,
 };
+use flowkeeper_deploy::record::StatusState;
 use flowkeeper_engine::model::InstanceId;
 use flowkeeper_engine::phase::Phase;
 use flowkeeper_zk::recipes::LinkState;
@@ -31,13 +32,17 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
         let instances = (0..app.count).map(|index| {
             let instance = InstanceId::new(name, app.label.clone(), index);
             let (phase, reason) = phase.instances.get(&instance).cloned().unwrap_or((Phase::Unknown, None));
-            let status = model.status(&instance);
+            let order = model.assignment(&instance);
+            // What was reported under an earlier order says nothing about this one.
+            let term = order.map(|(_, order)| order.record.t);
+            let status = model.status(&instance).filter(|status| Some(status.t) == term);
             InstanceExplanation {
                 id: format!("{id}-{index}"),
                 index,
                 phase: phase.key().to_owned(),
+                state: status.map(|status| state_name(status.st).to_owned()),
                 reason,
-                node: model.assignment(&instance).map(|(node, _)| node.0.clone()),
+                node: order.map(|(node, _)| node.0.clone()),
                 restarts: status.map_or(0, |status| status.restarts),
                 exit: status.and_then(|status| status.exit.clone()),
                 since: status.map(|status| status.since.clone()),
@@ -108,6 +113,19 @@ pub fn cluster(state: &AppState) -> Cluster {
 fn measured(metrics: &Metrics, histogram: &str) -> Measured {
     let (count, sum) = metrics.totals(histogram);
     Measured { count, sum }
+}
+
+fn state_name(state: StatusState) -> &'static str {
+    match state {
+        StatusState::Pending => "pending",
+        StatusState::Fetching => "fetching",
+        StatusState::Starting => "starting",
+        StatusState::Running => "running",
+        StatusState::Backoff => "backoff",
+        StatusState::Failed => "failed",
+        StatusState::Stopping => "stopping",
+        StatusState::Stopped => "stopped",
+    }
 }
 
 fn want_name(want: WantState) -> &'static str {

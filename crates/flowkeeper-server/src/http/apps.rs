@@ -12,11 +12,10 @@ use flowkeeper_api::hal::{Paged, SelfLink};
 
 use super::base::Base;
 use super::error::Problem;
-use super::paging::Paging;
+use super::paging::{Order, Paging};
 use super::params::{Input, Params, Segments, app_kind};
 use super::respond::{Changed, Hal, Produces, json, with_zxid};
 use crate::app::apps::{self, Filter, Listed, Registration};
-use crate::app::options;
 use crate::meta::AppKey;
 use crate::state::AppState;
 
@@ -193,7 +192,7 @@ async fn detailed(
 ) -> Result<Hal<DetailedApp>, Problem> {
     let is_exhaustive = params.flag("exhaustive")?;
     let app = apps::get(&state.meta.model(), key, version)?;
-    let options = options::of(&state.catalog, &app).await;
+    let options = state.options.of(&app).await;
     let shown = options.all.iter().filter(|described| described.is_visible || is_exhaustive);
     Ok(Hal(DetailedApp {
         name: app.key.name,
@@ -232,12 +231,12 @@ fn key(kind: &str, name: String) -> Result<AppKey, Problem> {
     Ok(AppKey::new(app_kind("type", kind)?, name))
 }
 
-fn compare(property: &str, a: &Listed, b: &Listed) -> Ordering {
-    match property {
-        "name" => a.key.name.cmp(&b.key.name),
+fn compare(order: &Order, a: &Listed, b: &Listed) -> Ordering {
+    match order.property.as_str() {
+        "name" => order.texts(&a.key.name, &b.key.name),
         "type" => a.key.kind.cmp(&b.key.kind),
-        "uri" => a.uri.cmp(&b.uri),
-        "version" => a.version.cmp(&b.version),
+        "uri" => order.texts(&a.uri, &b.uri),
+        "version" => order.texts(&a.version, &b.version),
         "defaultVersion" => a.is_default.cmp(&b.is_default),
         "bootVersion" => a.boot.cmp(&b.boot),
         _ => Ordering::Equal,

@@ -14,7 +14,7 @@ use flowkeeper_engine::phase::Phase;
 use super::apps::registration;
 use super::base::Base;
 use super::error::Problem;
-use super::paging::Paging;
+use super::paging::{Order, Paging};
 use super::params::{Input, Params, Segments};
 use super::respond::{Changed, Hal, Json, Produces, json, with_zxid};
 use crate::app::related;
@@ -49,8 +49,7 @@ pub(super) async fn list(
     let found = model.streams_by_age().map(|(name, _)| name);
     let mut found: Vec<&str> =
         found.filter(|name| search.as_ref().is_none_or(|search| name.contains(search))).collect();
-    paging
-        .sort("StreamDefinition", &SORTED_BY, &mut found, |property, a, b| compare(&model, property, a, b))?;
+    paging.sort("StreamDefinition", &SORTED_BY, &mut found, |order, a, b| compare(&model, order, a, b))?;
     let total = found.len();
     let items = paging.cut(found).into_iter().filter_map(shown).collect();
     Ok(Hal(paging.page(&base, PATH, items, total)))
@@ -70,7 +69,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let is_json = input.content_type.as_deref() == Some("application/json");
     if !is_json && !input.is_form() {
-        return Err(Problem::unsupported_type(input.content_type.as_deref().unwrap_or_default()));
+        return Err(Problem::unsupported_type(&input.sent_type));
     }
     let params = &input.params;
     let request = Create {
@@ -197,14 +196,14 @@ fn resource(
     }
 }
 
-fn compare(model: &Model, property: &str, a: &str, b: &str) -> Ordering {
+fn compare(model: &Model, order: &Order, a: &str, b: &str) -> Ordering {
     let record = |name: &str| model.stream(name).map(|stream| stream.record.clone());
     let (Some(left), Some(right)) = (record(a), record(b)) else { return Ordering::Equal };
-    match property {
-        "name" => a.cmp(b),
-        "dslText" => left.dsl.cmp(&right.dsl),
-        "originalDslText" => left.original.cmp(&right.original),
-        "description" => left.desc.cmp(&right.desc),
+    match order.property.as_str() {
+        "name" => order.texts(a, b),
+        "dslText" => order.texts(&left.dsl, &right.dsl),
+        "originalDslText" => order.texts(&left.original, &right.original),
+        "description" => order.texts(&left.desc, &right.desc),
         _ => Ordering::Equal,
     }
 }

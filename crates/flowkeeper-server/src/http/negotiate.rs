@@ -30,12 +30,16 @@ impl Produces {
     }
 }
 
-/// Surrounds all routes: the path without a slash at its end goes in, the media type that was asked for comes out, or 406
+/// The path as it was sent, where it is not the one that is routed: links to pages repeat it.
+#[derive(Clone, Debug)]
+pub(super) struct SentPath(pub(super) String);
+
+/// Surrounds all routes: the path without a slash at its end and without `;` parameters goes in, the media type that was asked for comes out, or 406
 /// when the answer has none of those.
 pub(super) async fn surround(request: Request, next: Next) -> Response {
     let accept = request.headers().get(header::ACCEPT).cloned();
     let is_options = *request.method() == Method::OPTIONS;
-    let mut response = next.run(trim_slash(request)).await;
+    let mut response = next.run(normalize(request)).await;
     if is_options {
         complete_allow(response.headers_mut());
     }
@@ -55,22 +59,32 @@ pub(super) async fn surround(request: Request, next: Next) -> Response {
     response
 }
 
-/// Cuts the slash off the end of a path, so that it finds the same route.
-fn trim_slash(mut request: Request) -> Request {
+/// Brings a path into the form that is routed.
+fn normalize(mut request: Request) -> Request {
     let uri = request.uri();
-    let trimmed =
-        uri.path().strip_suffix('/').filter(|path| !path.is_empty()).map(|path| match uri.query() {
-            Some(query) => format!("{path}?{query}"),
-            None => path.to_owned(),
-        });
-    if let Some(path) = trimmed.and_then(|path| PathAndQuery::try_from(path).ok()) {
-        let mut parts = uri.clone().into_parts();
-        parts.path_and_query = Some(path);
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
+    let routed = routed_path(uri.path());
+    if routed == uri.path() {
+        return request;
+    }
+    let sent = SentPath(uri.path().to_owned());
+    let with_query = uri.query().map_or_else(|| routed.clone(), |query| format!("{routed}?{query}"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = PathAndQuery::try_from(with_query).ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+        request.extensions_mut().insert(sent);
     }
     request
+}
+
+/// The path without what follows a `;` in its segments, and without a slash at its end.
+fn routed_path(sent: &str) -> String {
+    let segments = sent.split('/').map(|segment| segment.split(';').next().unwrap_or_default());
+    let path = segments.collect::<Vec<_>>().join("/");
+    match path.strip_suffix('/') {
+        Some(shorter) if !shorter.is_empty() => shorter.to_owned(),
+        _ => path,
+    }
 }
 
 /// A route that does not take this method. `OPTIONS` it answers, with what it takes.
@@ -128,6 +142,8 @@ async fn text(response: Response, chosen: &'static str) -> Response {
         (JSON, serde_json::to_vec(&String::from_utf8_lossy(&bytes)).unwrap_or_default())
     };
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // The route said how long the text is; quoted it is longer.
+    parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(bytes))
 }
 
@@ -180,6 +196,21 @@ mod tests {
             assert_eq!(choose(accept, hal), expected, "{accept}");
         }
         assert_eq!(choose("text/plain, application/json, */*", Produces::Text.offers()), Some(PLAIN));
+    }
+
+    #[test]
+    fn paths_are_brought_into_one_form() {
+        for (sent, routed) in [
+            ("/", "/"),
+            ("/apps", "/apps"),
+            ("/apps/", "/apps"),
+            ("/apps;x=y", "/apps"),
+            ("/apps;a/source;b=1/time/", "/apps/source/time"),
+            ("//apps", "//apps"),
+            ("//", "/"),
+        ] {
+            assert_eq!(routed_path(sent), routed, "{sent}");
+        }
     }
 
     proptest::proptest! {

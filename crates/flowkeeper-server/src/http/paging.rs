@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use flowkeeper_api::hal::{Embedded, Items, Link, Page, PageLinks, Paged};
 
 use super::base::Base;
+use super::negotiate::SentPath;
 use crate::app::Error;
 
 const DEFAULT_SIZE: usize = 20;
@@ -23,26 +24,31 @@ pub(super) struct Paging {
     sort: Vec<Order>,
     /// The other parameters as they were sent; links repeat them.
     rest: String,
+    /// The path as it was sent, where it is not the route's own.
+    sent_path: Option<String>,
 }
 
 /// One property to sort by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Order {
-    property: String,
+pub(super) struct Order {
+    pub(super) property: String,
     is_descending: bool,
+    ignores_case: bool,
 }
 
 impl<S: Sync> FromRequestParts<S> for Paging {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Paging::read(parts.uri.query().unwrap_or_default()))
+        let sent_path = parts.extensions.get::<SentPath>().map(|sent| sent.0.clone());
+        Ok(Paging { sent_path, ..Paging::read(parts.uri.query().unwrap_or_default()) })
     }
 }
 
 impl Paging {
     fn read(query: &str) -> Paging {
-        let mut paging = Paging { number: 0, size: DEFAULT_SIZE, sort: Vec::new(), rest: String::new() };
+        let (sort, rest) = (Vec::new(), String::new());
+        let mut paging = Paging { number: 0, size: DEFAULT_SIZE, sort, rest, sent_path: None };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let Some((name, value)) = form_urlencoded::parse(pair.as_bytes()).next() else { continue };
             match &*name {
@@ -86,14 +92,14 @@ impl Paging {
         entity: &'static str,
         known: &[&str],
         items: &mut [T],
-        compare: impl Fn(&str, &T, &T) -> Ordering,
+        compare: impl Fn(&Order, &T, &T) -> Ordering,
     ) -> Result<(), Error> {
         if let Some(order) = self.sort.iter().find(|order| !known.contains(&order.property.as_str())) {
             return Err(Error::NoProperty { property: order.property.clone(), entity });
         }
         items.sort_by(|a, b| {
             let by = |order: &Order| {
-                let ordering = compare(&order.property, a, b);
+                let ordering = compare(order, a, b);
                 if order.is_descending { ordering.reverse() } else { ordering }
             };
             self.sort.iter().map(by).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
@@ -129,6 +135,7 @@ impl Paging {
     }
 
     fn href(&self, base: &Base, path: &str, number: usize) -> String {
+        let path = self.sent_path.as_deref().unwrap_or(path);
         let mut href = format!("{}?{}page={number}&size={}", base.href(path), self.rest, self.size);
         // Neighbours of one direction share a parameter.
         for group in self.sort.chunk_by(|a, b| a.is_descending == b.is_descending) {
@@ -143,9 +150,20 @@ impl Paging {
     }
 }
 
-/// `name,type,desc`: properties, and perhaps a direction.
+impl Order {
+    /// Compares two values of the property that are texts.
+    pub(super) fn texts(&self, a: &str, b: &str) -> Ordering {
+        if self.ignores_case { a.to_lowercase().cmp(&b.to_lowercase()) } else { a.cmp(b) }
+    }
+}
+
+/// `name,type,desc,ignorecase`: properties, perhaps a direction, and perhaps that case does not count.
 fn read_sort(text: &str) -> Vec<Order> {
     let mut words: Vec<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    let ignores_case = words.last().is_some_and(|word| word.eq_ignore_ascii_case("ignorecase"));
+    if ignores_case {
+        words.pop();
+    }
     let direction = words.last().and_then(|word| match word.to_ascii_lowercase().as_str() {
         "asc" => Some(false),
         "desc" => Some(true),
@@ -154,7 +172,8 @@ fn read_sort(text: &str) -> Vec<Order> {
     if direction.is_some() {
         words.pop();
     }
-    let order = |word: &str| Order { property: word.to_owned(), is_descending: direction.unwrap_or(false) };
+    let is_descending = direction.unwrap_or(false);
+    let order = |word: &str| Order { property: word.to_owned(), is_descending, ignores_case };
     words.into_iter().map(order).collect()
 }
 
@@ -190,14 +209,21 @@ mod tests {
         assert_eq!(read("sort=type,desc&sort=name,ASC"), ["-type", "name"]);
         assert_eq!(read("sort=a,b,desc"), ["-a", "-b"]);
         assert_eq!(read("sort=name,sideways"), ["name", "sideways"]);
+        assert_eq!(read("sort=name,desc,IgnoreCase"), ["-name"]);
     }
 
     #[test]
     fn items_are_sorted_by_known_properties_only() {
-        let compare = |_: &str, a: &u8, b: &u8| a.cmp(b);
+        let compare = |_: &Order, a: &u8, b: &u8| a.cmp(b);
         let mut items = [2, 3, 1];
         Paging::read("sort=n,desc").sort("Number", &["n"], &mut items, compare).unwrap();
         assert_eq!(items, [3, 2, 1]);
+        let mut words = ["b", "A", "C"];
+        let texts = |order: &Order, a: &&str, b: &&str| order.texts(a, b);
+        Paging::read("sort=n").sort("Word", &["n"], &mut words, texts).unwrap();
+        assert_eq!(words, ["A", "C", "b"]);
+        Paging::read("sort=n,asc,ignorecase").sort("Word", &["n"], &mut words, texts).unwrap();
+        assert_eq!(words, ["A", "b", "C"]);
         let error = Paging::read("sort=colour").sort("Number", &["n"], &mut [], compare).unwrap_err();
         assert_eq!(error.to_string(), "No property 'colour' found for type 'Number'");
     }

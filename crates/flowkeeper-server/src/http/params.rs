@@ -22,6 +22,8 @@ pub(super) struct Input {
     pub(super) params: Params,
     /// Media type of the body, without its parameters, in lower case.
     pub(super) content_type: Option<String>,
+    /// The media type as it was sent, with its parameters.
+    pub(super) sent_type: String,
     /// The body, empty when it was a form.
     pub(super) body: Bytes,
 }
@@ -71,7 +73,8 @@ impl<S: Send + Sync> FromRequest<S> for Input {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let content_type = media_type(request.headers());
+        let sent_type = sent_type(request.headers());
+        let content_type = media_type(&sent_type);
         let query = request.uri().query().unwrap_or_default().to_owned();
         let body = Bytes::from_request(request, state).await.map_err(|rejection| {
             let text = rejection.body_text();
@@ -83,9 +86,9 @@ impl<S: Send + Sync> FromRequest<S> for Input {
         let mut params: Vec<_> = Params::read(query.as_bytes()).collect();
         if content_type.as_deref() == Some(FORM) {
             params.extend(Params::read(&body));
-            return Ok(Input { params: Params(params), content_type, body: Bytes::new() });
+            return Ok(Input { params: Params(params), content_type, sent_type, body: Bytes::new() });
         }
-        Ok(Input { params: Params(params), content_type, body })
+        Ok(Input { params: Params(params), content_type, sent_type, body })
     }
 }
 
@@ -140,9 +143,15 @@ pub(super) fn app_kind(name: &str, value: &str) -> Result<AppKind, Problem> {
     AppKind::parse(value).ok_or_else(|| Problem::not_one_of(name, "app, source, processor, sink, task"))
 }
 
-fn media_type(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+/// The parts of the `Content-Type`, without the spaces between them; empty when there is none.
+fn sent_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').map(str::trim).collect::<Vec<_>>().join(";")
+}
+
+fn media_type(sent: &str) -> Option<String> {
+    let media_type = sent.split(';').next().filter(|media_type| !media_type.is_empty());
+    media_type.map(str::to_ascii_lowercase)
 }
 
 #[cfg(test)]
@@ -150,7 +159,8 @@ mod tests {
     use super::*;
 
     fn input(body: &'static str) -> Input {
-        Input { params: Params::default(), content_type: None, body: Bytes::from(body) }
+        let sent_type = String::new();
+        Input { params: Params::default(), content_type: None, sent_type, body: Bytes::from(body) }
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! The registry: what the traces do not show.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::support::{Running, names};
 
@@ -71,7 +76,7 @@ async fn lists_are_sorted_and_cut() {
     let page = running.get("/apps/?sort=name&size=2&page=1&x=y%20z").await.expect(200).json();
     assert_eq!(names(&page), ["time"]);
     let links = &page["_links"];
-    let prev = format!("{}/apps?x=y%20z&page=0&size=2&sort=name,asc", running.base());
+    let prev = format!("{}/apps/?x=y%20z&page=0&size=2&sort=name,asc", running.base());
     assert_eq!(links["prev"]["href"], prev.as_str());
     assert!(links["next"].is_null());
     assert_eq!(page["page"], json!({"size": 2, "totalElements": 3, "totalPages": 2, "number": 1}));
@@ -95,5 +100,53 @@ async fn everything_but_what_runs_is_unregistered() {
     running.delete("/streams/deployments/s").await.expect(200);
     running.delete("/apps").await.expect(200);
     assert!(names(&running.get("/apps").await.json()).is_empty());
+    running.stop().await;
+}
+
+/// Answers every request with these bytes, and counts them.
+async fn serve(listener: TcpListener, body: Vec<u8>, asked: Arc<AtomicUsize>) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        asked.fetch_add(1, Ordering::Relaxed);
+        let _ = stream.read(&mut [0; 4096]).await.unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_of_an_app_on_a_web_server_are_fetched_once() {
+    let running = Running::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/thing-source-1.0.jar", listener.local_addr().unwrap());
+    let option = ("thing.size", "java.lang.Integer", "How large.", json!(7));
+    let jar = flowkeeper_testkit::golden::apps::jar("x.Thing", &[option], true);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let look = async {
+        running.form("/apps/source/thing", &[("uri", &uri)]).await.expect(201);
+        for _ in 0..2 {
+            let app = running.get("/apps/source/thing").await.expect(200).json();
+            assert_eq!(app["options"].as_array().unwrap().len(), 1, "{app}");
+            assert_eq!(app["options"][0]["id"], "thing.size");
+            assert_eq!(app["options"][0]["defaultValue"], 7);
+        }
+        let all = running.get("/apps/source/thing?exhaustive=true").await.expect(200).json();
+        assert_eq!(all["options"].as_array().unwrap().len(), 2, "{all}");
+    };
+    tokio::select! {
+        () = serve(listener, jar, asked.clone()) => {}
+        () = look => {}
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_whose_program_cannot_be_had_is_shown_without_options() {
+    let running = Running::start().await;
+    running.form("/apps/source/gone", &[("uri", "http://127.0.0.1:1/gone-1.0.jar")]).await.expect(201);
+    let app = running.get("/apps/source/gone").await.expect(200).json();
+    assert_eq!(app["options"], json!([]));
     running.stop().await;
 }

@@ -1,7 +1,5 @@
-//! Starts servers, asks them, and makes jars to register.
+//! Starts servers and asks them.
 
-use std::io::{Cursor, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +8,8 @@ use flowkeeper_server::meta::AppKind;
 use flowkeeper_server::run::Settings;
 use flowkeeper_server::{Options, Server};
 use flowkeeper_zk::server as zookeeper;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
 
 /// A server with its own ZooKeeper, both in this process.
 pub(crate) struct Running {
@@ -177,94 +173,4 @@ pub(crate) fn catalog() -> Catalog {
         }
     };
     Catalog::new(vec![app(AppKind::Source, "tick", Some("tick.every")), app(AppKind::Sink, "out", None)])
-}
-
-/// A jar whose metadata lists these visible options, and `server.hidden`, which is not for users.
-pub(crate) fn jar(class: &str, options: &[(&str, &str, &str, Value)], has_hidden: bool) -> Vec<u8> {
-    let group = options[0].0.rsplit_once('.').unwrap().0;
-    let mut properties: Vec<Value> = Vec::new();
-    for (name, kind, text, default) in options {
-        let mut property = json!({"name": name, "type": kind, "description": text, "sourceType": class});
-        if !default.is_null() {
-            property["defaultValue"] = default.clone();
-        }
-        properties.push(property);
-    }
-    if has_hidden {
-        properties.push(json!({"name": "server.hidden", "type": "java.lang.String", "description": "Not meant for users."}));
-    }
-    let metadata = json!({
-        "groups": [{"name": group, "type": class, "sourceType": class}], "properties": properties, "hints": []
-    });
-    let files = [
-        ("META-INF/spring-configuration-metadata.json", metadata.to_string()),
-        (
-            "META-INF/dataflow-configuration-metadata.properties",
-            format!("configuration-properties.classes={class}\n"),
-        ),
-    ];
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in files {
-        writer.start_file(name, SimpleFileOptions::default()).unwrap();
-        writer.write_all(content.as_bytes()).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
-}
-
-/// The programs that the golden traces register, as far as their metadata goes.
-pub(crate) fn write_trace_apps(folder: &Path) {
-    const TEXT: &str = "java.lang.String";
-    let text = |name, about, default: Value| (name, TEXT, about, default);
-    let apps = [
-        (
-            "time-source",
-            "trivial.TimeProperties",
-            vec![
-                text("trivial.time.date-format", "Format for the date value.", json!("MM/dd/yy HH:mm:ss")),
-                ("trivial.time.fixed-delay", "java.lang.Integer", "Seconds between two messages.", json!(1)),
-            ],
-        ),
-        (
-            "http-source",
-            "trivial.HttpProperties",
-            vec![text("trivial.http.path-pattern", "Path the endpoint answers on.", json!("/"))],
-        ),
-        (
-            "transform-processor",
-            "trivial.TransformProperties",
-            vec![text(
-                "trivial.transform.expression",
-                "Expression to apply to each message.",
-                json!("payload"),
-            )],
-        ),
-        (
-            "filter-processor",
-            "trivial.FilterProperties",
-            vec![text(
-                "trivial.filter.expression",
-                "Messages for which it is false are dropped.",
-                json!("true"),
-            )],
-        ),
-        (
-            "log-sink",
-            "trivial.LogProperties",
-            vec![
-                text("trivial.log.level", "Level at which to log.", json!("INFO")),
-                text("trivial.log.name", "Name of the logger.", Value::Null),
-            ],
-        ),
-        (
-            "file-sink",
-            "trivial.FileProperties",
-            vec![text("trivial.file.directory", "Folder of the file.", json!("."))],
-        ),
-    ];
-    for (name, class, options) in apps {
-        let bytes = jar(class, &options, name == "time-source");
-        for version in ["1.0.0", "1.1.0", "2.0.0"] {
-            std::fs::write(folder.join(format!("{name}-{version}.jar")), &bytes).unwrap();
-        }
-    }
 }

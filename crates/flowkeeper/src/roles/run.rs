@@ -1,8 +1,9 @@
 //! `flowkeeper run`: a stream of bundled apps in this process.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 
-use flowkeeper_apps::{AppKind, Stage};
+use flowkeeper_apps::{AppDescriptor, AppKind, Stage};
 use flowkeeper_dsl::StreamDefinition;
 
 use crate::exit::Failure;
@@ -31,7 +32,7 @@ fn stages(stream: &StreamDefinition) -> Result<Vec<Stage>, Failure> {
     let last = stream.apps().len().saturating_sub(1);
     let place = |index: usize| -> &[AppKind] {
         match index {
-            0 if last == 0 => &[AppKind::Processor, AppKind::Source, AppKind::Sink],
+            0 if last == 0 => &[AppKind::Source, AppKind::Processor, AppKind::Sink],
             0 => &[AppKind::Source, AppKind::Processor],
             index if index == last => &[AppKind::Sink, AppKind::Processor],
             _ => &[AppKind::Processor],
@@ -40,9 +41,14 @@ fn stages(stream: &StreamDefinition) -> Result<Vec<Stage>, Failure> {
     let mut stages = Vec::new();
     for (index, app) in stream.apps().iter().enumerate() {
         let kinds = place(index);
-        let found = kinds.iter().find_map(|kind| flowkeeper_apps::find(*kind, app.name()));
-        let descriptor = found.ok_or_else(|| unknown(app.name(), kinds))?;
         let given: Vec<_> = app.args().iter().map(|arg| (arg.name.as_str(), arg.value.as_str())).collect();
+        let found: Vec<_> =
+            kinds.iter().filter_map(|kind| flowkeeper_apps::find(*kind, app.name())).collect();
+        let descriptor = match found.as_slice() {
+            [] => return Err(unknown(app.name(), kinds)),
+            [only] => *only,
+            several => by_options(several, &given)?,
+        };
         let properties = descriptor.check_options(&given).map_err(Failure::usage)?;
         stages.push(Stage {
             label: app.label().to_owned(),
@@ -52,6 +58,32 @@ fn stages(stream: &StreamDefinition) -> Result<Vec<Stage>, Failure> {
         });
     }
     Ok(stages)
+}
+
+/// One name, several kinds: the one whose options were given. Where none fits, standard input tells whose error to show:
+/// what is piped in is meant for the sink.
+fn by_options(
+    several: &[&'static AppDescriptor],
+    given: &[(&str, &str)],
+) -> Result<&'static AppDescriptor, Failure> {
+    let fitting: Vec<_> = several.iter().filter(|app| app.check_options(given).is_ok()).collect();
+    match fitting.as_slice() {
+        [only] => Ok(**only),
+        [] => {
+            let wanted = if std::io::stdin().is_terminal() { AppKind::Source } else { AppKind::Sink };
+            let meant = several.iter().find(|app| app.kind == wanted).or(several.first());
+            meant.copied().ok_or_else(|| Failure::usage("the stream has no apps"))
+        }
+        _ => {
+            let name = several.first().map_or("it", |app| app.name);
+            let kinds: Vec<_> = several.iter().map(|app| app.kind.word()).collect();
+            Err(Failure::usage(format!(
+                "'{name}' is a {}; write `bridge | {name}` to send standard input into the sink, or `{name} | bridge` to \
+                 print what the source makes",
+                kinds.join(" and a ")
+            )))
+        }
+    }
 }
 
 fn unknown(name: &str, kinds: &[AppKind]) -> Failure {

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use flowkeeper_testkit::dev::run;
+use flowkeeper_testkit::http::announce_form;
 
 use crate::{PROGRAM, System};
 
@@ -46,17 +47,7 @@ fn deployment_properties_with_an_unknown_prefix() {
 #[test]
 fn a_body_over_the_limit() {
     let system = System::start();
-    let huge = format!("time --date-format={} | log", "x".repeat(3 << 20));
-    let folder = tempfile::tempdir().expect("folder");
-    let body = folder.path().join("body");
-    std::fs::write(&body, format!("name=s&definition={huge}")).expect("written");
-    let status = std::process::Command::new("curl")
-        .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:", "--data-binary"])
-        .arg(format!("@{}", body.display()))
-        .arg(format!("http://{}/streams/definitions", system.dev.api))
-        .output()
-        .expect("curl runs");
-    assert_eq!(String::from_utf8_lossy(&status.stdout), "413");
+    assert_eq!(announce_form(&system.dev.api, "/streams/definitions", 3 << 20), Some(413));
     assert_eq!(system.dev.run(["stream", "list", "-o", "name"]).ok(), "");
 }
 
@@ -119,4 +110,19 @@ fn settings_that_are_none() {
     assert_eq!((ran.code, ran.stderr.contains("--listen")), (2, true), "{ran:?}");
     let ran = run(PROGRAM, home.path(), &["server"]);
     assert_eq!((ran.code, ran.stderr.contains("--zookeeper is needed")), (2, true), "{ran:?}");
+}
+
+#[test]
+fn deployment_properties_of_an_app_that_is_not_there() {
+    let system = System::start();
+    let dev = &system.dev;
+    dev.run(["stream", "create", "s", "--definition", "time | log"]).ok();
+    for key in ["app.nosuch.x", "deployer.nosuch.count", "version.nosuch"] {
+        let ran = dev.run(["stream", "deploy", "s", "--properties", &format!("{key}=1")]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let sentence =
+            format!("the deployment property '{key}' is for no app of the stream: its apps are time, log");
+        assert!(ran.stderr.contains(&sentence), "{ran:?}");
+    }
+    assert!(dev.run(["stream", "list"]).ok().ends_with("\tundeployed\n"), "nothing was deployed");
 }

@@ -6,7 +6,7 @@ use flowkeeper_testkit::dev::{is_alive, signal};
 use flowkeeper_testkit::wait::{until, until_value};
 use rustix::process::Signal;
 
-use crate::System;
+use crate::{PROGRAM, System};
 
 fn script(path: &std::path::Path, text: &str) {
     std::fs::write(path, format!("#!/bin/sh\n{text}\n")).expect("written");
@@ -30,7 +30,7 @@ fn a_killed_app_is_started_again_and_its_neighbours_go_on() {
     until_value(
         "the stream is whole",
         || dev.run(["stream", "list"]).stdout,
-        |list| !list.contains("deploying"),
+        |list| list.matches("\tdeployed").count() == 2,
     );
     let after = dev.app_pids();
     for neighbour in ["a~log~0", "b~time~0", "b~log~0"] {
@@ -68,6 +68,20 @@ fn an_app_that_cannot_run_says_why() {
         "{found}"
     );
     dev.run(["stream", "create", "t", "--definition", "time | log", "--deploy", "--wait"]).ok();
+}
+
+#[test]
+fn an_app_that_fails_once_is_waited_for() {
+    let system = System::start();
+    let dev = &system.dev;
+    let (flaky, mark) = (system.path().join("flaky-1.0.sh"), system.path().join("tried"));
+    let mark = mark.display();
+    script(&flaky, &format!("[ -e {mark} ] || {{ touch {mark}; exit 7; }}\nexec {PROGRAM} run-app sink log"));
+    let uri = format!("file://{}", flaky.display());
+    dev.run(["app", "register", "flaky", "--type", "sink", "--uri", &uri]).ok();
+    dev.run(["stream", "create", "s", "--definition", "time | flaky", "--deploy", "--wait"]).ok();
+    let attributes = dev.run(["runtime", "apps"]).ok();
+    assert!(attributes.contains("exit code 7"), "{attributes}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod crashes;
+mod golden;
 mod run;
 mod streams;
 mod survival;

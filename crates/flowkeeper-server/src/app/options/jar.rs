@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Cursor, Read, Seek};
-use std::path::Path;
 
 use flowkeeper_api::apps::{AppOption, Deprecation, Hints, ValueHint, ValueProvider};
 use serde::Deserialize;
@@ -35,6 +34,8 @@ const MAX_ENTRIES: usize = 100_000;
 pub(super) enum JarError {
     #[error("it cannot be read: {0}")]
     Io(#[from] std::io::Error),
+    #[error("it cannot be fetched: {0}")]
+    Fetch(#[from] reqwest::Error),
     #[error("it is not a jar: {0}")]
     Zip(#[from] zip::result::ZipError),
     #[error("{0} in it is not configuration metadata: {1}")]
@@ -44,8 +45,8 @@ pub(super) enum JarError {
 }
 
 /// Reads the metadata of a jar and of the jars in it.
-pub(super) fn read(path: &Path) -> Result<Options, JarError> {
-    let mut archive = ZipArchive::new(File::open(path)?)?;
+pub(super) fn read(file: File) -> Result<Options, JarError> {
+    let mut archive = ZipArchive::new(file)?;
     let mut found = Found { left: MAX_TOTAL, ..Found::default() };
     found.read(&mut archive)?;
     let is_library = |name: &&str| name.starts_with("BOOT-INF/lib/") && name.ends_with(".jar");

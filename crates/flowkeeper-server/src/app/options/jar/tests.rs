@@ -19,7 +19,7 @@ fn jar(files: &[(&str, &[u8])]) -> Vec<u8> {
 fn read_bytes(bytes: &[u8]) -> Result<Options, JarError> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    read(file.path())
+    read(file.reopen().expect("opened"))
 }
 
 const TIME: &[u8] = br#"{
