@@ -14,12 +14,23 @@ pub enum Error {
         "the broker's data folder {folder} is in use by another process; stop that one or use another folder"
     )]
     InUse { folder: PathBuf },
-    #[error("the broker cannot {what} {path}: {source}; mend the disk and start again")]
+    #[error("the broker cannot {what} {path}: {source}; {} and start again", remedy(source))]
     Disk { what: &'static str, path: PathBuf, source: Arc<io::Error> },
+    /// Something other than records is damaged. `advice` says how to go on without a backup.
+    #[error("{path} is damaged at byte {offset}: {what}; restore the folder from a backup, or {advice}")]
+    Corrupt { path: PathBuf, offset: u64, what: String, advice: String },
+    /// Records that were on the disk are missing or damaged.
     #[error(
-        "{path} is damaged at byte {offset}: {what}; restore the folder from a backup, or move the file away to go on without it"
+        "records are missing from the broker's data: {lost}; restore the folder {folder} from a backup, or, to go on \
+         without these records, create an empty file {accept} and start again"
     )]
-    Corrupt { path: PathBuf, offset: u64, what: String },
+    Lost { folder: PathBuf, lost: String, accept: PathBuf },
+    /// The journal is missing though topics are there.
+    #[error(
+        "{journal} is missing or empty, but {n_folders} topic folders are in {topics}, which cannot be told apart without it; \
+         restore it from a backup, or move {topics} away to begin anew without topics, records and committed offsets"
+    )]
+    JournalMissing { journal: PathBuf, topics: PathBuf, n_folders: usize },
     #[error(
         "{path} has format {found} of a newer release, this one reads up to {known}; start the newer release again"
     )]
@@ -31,8 +42,13 @@ impl Error {
         let path = path.to_owned();
         move |source| Error::Disk { what, path, source: Arc::new(source) }
     }
+}
 
-    pub(crate) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Error {
-        Error::Corrupt { path: path.to_owned(), offset, what: what.into() }
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on that disk",
+        io::ErrorKind::PermissionDenied => "give this user access to it",
+        io::ErrorKind::ReadOnlyFilesystem => "make that disk writable",
+        _ => "mend the disk",
     }
 }

@@ -1,20 +1,25 @@
 //! The log of one partition: a folder of segment files, appended at the end, read anywhere, dropped from the front.
 
 pub(crate) mod batch;
+mod open;
 mod producers;
 mod segment;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use crate::error::Error;
+use crate::health::Writing;
+use crate::loss;
+use crate::signal::SyncSignal;
 use batch::{BatchError, Header};
+pub(crate) use open::Options;
 use producers::Producers;
 use segment::Segment;
 
@@ -34,8 +39,30 @@ pub(crate) enum AppendError {
     OldEpoch { producer: i64, found: i16, known: i16 },
     #[error("transactions are not supported")]
     Transactional,
-    #[error("writing failed: {0}")]
-    Io(#[from] io::Error),
+    /// Nothing is wrong with the batch: the same one may be sent again.
+    #[error("{0}")]
+    Unwritten(String),
+    /// What was written before could not be synced, so that trying again would lie: the broker must stop.
+    #[error("syncing failed: {0}")]
+    Unsynced(io::Error),
+}
+
+/// What a sync has to do for one partition.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    pub(crate) file: Arc<File>,
+    folder: PathBuf,
+    end: i64,
+}
+
+impl Unsynced {
+    /// Remembers durably that everything up to here was synced.
+    pub(crate) fn mark(&self) {
+        // Without the mark a later loss may go unnoticed, nothing else; the next sync moves it again.
+        if let Err(error) = loss::move_mark(&self.folder, self.end) {
+            tracing::debug!(folder = %self.folder.display(), %error, "the mark of the last synced record was not moved");
+        }
+    }
 }
 
 /// The log of one partition. Owned by the topic behind a lock; all its operations are short.
@@ -45,43 +72,19 @@ pub(crate) struct Log {
     /// Oldest first; never empty. The last one is appended to.
     segments: VecDeque<Segment>,
     start: i64,
+    /// Offsets whose records were lost and given up.
+    gaps: Vec<Range<i64>>,
     producers: Producers,
     segment_bytes: u64,
     /// Something was written since the last sync.
     is_dirty: bool,
+    writing: Writing,
+    signal: Arc<SyncSignal>,
     /// Fetches that wait for more; told at the next append.
     waiting: Vec<Weak<Notify>>,
 }
 
 impl Log {
-    /// Opens or creates the log in `folder`. A torn tail of the last segment is cut off, with a warning.
-    ///
-    /// # Errors
-    /// When the folder cannot be used or a segment is damaged elsewhere than at the end.
-    pub(crate) fn open(folder: PathBuf, segment_bytes: u64) -> Result<Log, Error> {
-        fs::create_dir_all(&folder).map_err(Error::disk("create", &folder))?;
-        let mut bases = segment_bases(&folder)?;
-        bases.sort_unstable();
-        let mut segments = VecDeque::new();
-        let mut producers = Producers::default();
-        for (index, base) in bases.iter().enumerate() {
-            let sealed_at = bases.get(index + 1).copied();
-            segments.push_back(match sealed_at {
-                Some(end) => Segment::open_sealed(&folder, *base, end)?,
-                None => Segment::recover(&folder, *base, |header| producers.replay(header))?,
-            });
-        }
-        if segments.is_empty() {
-            segments
-                .push_back(Segment::create(&folder, 0).map_err(Error::disk("create a segment in", &folder))?);
-        }
-        let first = segments.front().map_or(0, Segment::base);
-        let start =
-            fs::read_to_string(folder.join(START_FILE)).ok().and_then(|text| text.trim().parse().ok());
-        let start = start.unwrap_or(0).max(first);
-        Ok(Log { folder, segments, start, producers, segment_bytes, is_dirty: false, waiting: Vec::new() })
-    }
-
     /// The first offset that can be read.
     pub(crate) fn start(&self) -> i64 {
         self.start
@@ -122,30 +125,60 @@ impl Log {
             next = header.end_offset();
             placed.push((position, header));
         }
-        if self
-            .segments
-            .back()
-            .is_some_and(|last| last.size() > 0 && last.size() + batches.len() as u64 > self.segment_bytes)
-        {
-            self.roll(first)?;
+        let size = batches.len();
+        let written = self.write(&batches, &placed, first);
+        if written.is_err() {
+            // The syncer tries from time to time whether writing works again.
+            self.signal.raise();
         }
-        let Some(last) = self.segments.back_mut() else { return Err(io::Error::other("no segment").into()) };
-        last.append(&batches, &placed)?;
+        if let Err(WriteError::Unsynced(error)) = written {
+            return Err(AppendError::Unsynced(error));
+        }
+        let written = written.map_err(WriteError::into_inner);
+        if let Err(error) = self.writing.note(size, written) {
+            return Err(AppendError::Unwritten(
+                self.writing.reason().map_or_else(|| error.to_string(), str::to_owned),
+            ));
+        }
         for (_, header) in &placed {
             self.producers.replay(header);
         }
         self.is_dirty = true;
+        self.signal.raise();
         self.wake();
         Ok(first)
     }
 
-    fn roll(&mut self, base: i64) -> io::Result<()> {
+    fn write(&mut self, batches: &[u8], placed: &[Placed], first: i64) -> Result<(), WriteError> {
+        let is_full =
+            |last: &Segment| last.size() > 0 && last.size() + batches.len() as u64 > self.segment_bytes;
+        if self.segments.back().is_some_and(is_full) {
+            self.roll(first)?;
+        }
+        let last = self.segments.back_mut().ok_or_else(|| io::Error::other("no segment"))?;
+        Ok(last.append(batches, placed)?)
+    }
+
+    fn roll(&mut self, base: i64) -> Result<(), WriteError> {
         // What is sealed is synced now, so that the syncer only ever needs the last segment.
-        if let Some(last) = self.segments.back() {
-            last.file().sync_data()?;
+        if let Some(last) = self.segments.back_mut() {
+            last.mend()?;
+            last.file().sync_data().map_err(WriteError::Unsynced)?;
+            Unsynced { file: last.file(), folder: self.folder.clone(), end: last.end() }.mark();
         }
         self.segments.push_back(Segment::create(&self.folder, base)?);
-        sync_folder(&self.folder)
+        Ok(sync_folder(&self.folder)?)
+    }
+
+    /// After a failed write: looks whether writing works again. Tells whether it still fails.
+    pub(crate) fn retry(&mut self) -> bool {
+        let last = self.segments.back_mut();
+        self.writing.retry(&self.folder, || last.map_or(Ok(()), Segment::mend))
+    }
+
+    /// Why nothing can be written, if so.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.writing.reason()
     }
 
     /// Whole batches from the one that holds `offset` on, at most `max` bytes but at least one batch.
@@ -156,6 +189,7 @@ impl Log {
         if offset < self.start || offset > self.end() {
             return None;
         }
+        let offset = self.gaps.iter().find(|gap| gap.contains(&offset)).map_or(offset, |gap| gap.end);
         if offset == self.end() {
             return Some(Ok(Bytes::new()));
         }
@@ -224,9 +258,12 @@ impl Log {
         }
     }
 
-    /// The file to sync, if something was written since the last call.
-    pub(crate) fn take_dirty(&mut self) -> Option<Arc<File>> {
-        std::mem::take(&mut self.is_dirty).then(|| self.segments.back().map(Segment::file))?
+    /// What to sync, if something was written since the last call.
+    pub(crate) fn take_dirty(&mut self) -> Option<Unsynced> {
+        let last = self.segments.back().filter(|_| self.is_dirty)?;
+        let unsynced = Unsynced { file: last.file(), folder: self.folder.clone(), end: last.end() };
+        self.is_dirty = false;
+        Some(unsynced)
     }
 
     /// Tells `waiter` at the next append.
@@ -245,10 +282,26 @@ impl Log {
     }
 }
 
-fn segment_bases(folder: &Path) -> Result<Vec<i64>, Error> {
-    let entries = fs::read_dir(folder).map_err(Error::disk("list", folder))?;
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    Ok(names.filter_map(|name| name.strip_suffix(".log")?.parse().ok()).collect())
+/// Why a write did not happen.
+enum WriteError {
+    /// It may be tried again.
+    Io(io::Error),
+    /// See [`AppendError::Unsynced`].
+    Unsynced(io::Error),
+}
+
+impl WriteError {
+    fn into_inner(self) -> io::Error {
+        match self {
+            WriteError::Io(error) | WriteError::Unsynced(error) => error,
+        }
+    }
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> WriteError {
+        WriteError::Io(error)
+    }
 }
 
 /// Makes created and removed files of a folder durable.

@@ -3,9 +3,8 @@
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -13,8 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
-use crate::group::{Groups, TICK};
+use crate::group::Groups;
+use crate::health::Health;
 use crate::journal::Journal;
+use crate::loss::Losses;
+use crate::signal::SyncSignal;
 use crate::topics::Topics;
 use crate::{conn, task};
 
@@ -22,6 +24,8 @@ use crate::{conn, task};
 const FORMAT: u32 = 1;
 /// Time between two looks for records that are too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// Time between two looks whether a disk that refused takes writes again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// How long connections may take to finish when the broker stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -73,6 +77,9 @@ pub(crate) struct Shared {
     pub(crate) cluster_id: String,
     pub(crate) stop: CancellationToken,
     journal: Arc<Mutex<Journal>>,
+    signal: Arc<SyncSignal>,
+    /// Held while a sync runs: who finds nothing left to sync must know that it is done.
+    syncing: Mutex<()>,
     failure: watch::Sender<Option<Error>>,
 }
 
@@ -82,7 +89,6 @@ pub struct Broker {
     shared: Arc<Shared>,
     tracker: TaskTracker,
     syncer: std::thread::JoinHandle<()>,
-    is_stopping: Arc<AtomicBool>,
     _lock: File,
 }
 
@@ -93,10 +99,13 @@ pub struct Broker {
 pub async fn start(config: Config) -> Result<Broker, Error> {
     let failed_to_listen = |source| Error::Listen { addr: config.listen, source: Arc::new(source) };
     let lock = claim(&config.data)?;
-    let journal = Journal::open(&config.data)?;
+    let (folder, signal) = (config.data.join("topics"), Arc::<SyncSignal>::default());
+    let journal = Journal::open(&config.data, &folder, signal.clone())?;
     let content = journal.content().clone();
     let journal = Arc::new(Mutex::new(journal));
-    let topics = Topics::open(&config.data, journal.clone(), &content)?;
+    let mut losses = Losses::new(&config.data);
+    let topics = Topics::open(folder, journal.clone(), &content, &mut losses, signal.clone())?;
+    losses.settle()?;
     let listener = TcpListener::bind(config.listen).await.map_err(failed_to_listen)?;
     let addr = listener.local_addr().map_err(failed_to_listen)?;
     let shared = Arc::new(Shared {
@@ -106,6 +115,8 @@ pub async fn start(config: Config) -> Result<Broker, Error> {
         cluster_id: content.cluster_id,
         stop: CancellationToken::new(),
         journal,
+        signal,
+        syncing: Mutex::new(()),
         failure: watch::Sender::new(None),
         config,
     });
@@ -113,20 +124,35 @@ pub async fn start(config: Config) -> Result<Broker, Error> {
     task::spawn(&tracker, conn::accept(listener, shared.clone(), tracker.clone()));
     task::spawn(&tracker, tick_groups(shared.clone()));
     task::spawn(&tracker, retain(shared.clone()));
-    let is_stopping = Arc::new(AtomicBool::new(false));
     let syncer = {
-        let (shared, is_stopping) = (shared.clone(), is_stopping.clone());
+        let shared = shared.clone();
         let data = shared.config.data.clone();
-        task::thread("broker-sync", move || sync_loop(&shared, &is_stopping))
+        task::thread("broker-sync", move || sync_loop(&shared))
             .map_err(Error::disk("start the syncer of", &data))?
     };
-    Ok(Broker { shared, tracker, syncer, is_stopping, _lock: lock })
+    Ok(Broker { shared, tracker, syncer, _lock: lock })
 }
 
 impl Broker {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.addr
+    }
+
+    /// How it is at this moment. Looks at every partition, so ask every few seconds, not for every request.
+    pub fn health(&self) -> Health {
+        if let Some(error) = &*self.shared.failure.borrow() {
+            return Health::Failing { reason: format!("the broker has stopped serving: {error}") };
+        }
+        let mut failures: Vec<_> = self.shared.journal().failure().map(str::to_owned).into_iter().collect();
+        failures.extend(self.shared.topics.failures());
+        match failures.split_first() {
+            None => Health::Ok,
+            Some((reason, [])) => Health::Failing { reason: reason.clone() },
+            Some((reason, more)) => {
+                Health::Failing { reason: format!("{reason} (and {} more like this)", more.len()) }
+            }
+        }
     }
 
     /// Waits until the broker had to stop serving by itself, because the disk failed. Cancel safe.
@@ -152,9 +178,8 @@ impl Broker {
         if tokio::time::timeout(FAREWELL, self.tracker.wait()).await.is_err() {
             tracing::warn!("connections did not end in time and are dropped");
         }
-        self.is_stopping.store(true, Ordering::Release);
+        self.shared.signal.stop();
         let syncer = self.syncer;
-        syncer.thread().unpark();
         let ended = tokio::task::spawn_blocking(move || syncer.join()).await;
         if ended.is_err() {
             tracing::error!("the syncer ended in a bug");
@@ -169,49 +194,81 @@ impl Shared {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Syncs everything written since the last call.
+    /// Syncs everything written before the call. A failed sync is final: what the kernel dropped cannot be synced by trying
+    /// again, so the broker stops serving.
+    ///
+    /// # Errors
+    /// When this sync fails, or one before has.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        let mut files = Vec::new();
+        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = self.failure.borrow().clone() {
+            return Err(error);
+        }
+        self.sync_all().map_err(|error| {
+            let error = self.failed_to_sync(error);
+            self.fail(error.clone());
+            error
+        })
+    }
+
+    fn sync_all(&self) -> std::io::Result<()> {
+        // Committed offsets come last: they must not be on the disk before the records they speak of.
         for topic in self.topics.all() {
-            files.extend(topic.partitions().iter().filter_map(|partition| partition.log().take_dirty()));
+            for partition in topic.partitions() {
+                let unsynced = partition.log().take_dirty();
+                if let Some(unsynced) = unsynced {
+                    unsynced.file.sync_data()?;
+                    unsynced.mark();
+                }
+            }
         }
-        files.extend(self.journal().take_dirty());
-        for file in files {
-            file.sync_data().map_err(Error::disk("sync", &self.config.data))?;
-        }
-        Ok(())
+        let journal = self.journal().take_dirty();
+        journal.map_or(Ok(()), |file| file.sync_data())
+    }
+
+    pub(crate) fn failed_to_sync(&self, source: std::io::Error) -> Error {
+        Error::disk("sync", &self.config.data)(source)
+    }
+
+    /// Ends the service for good.
+    pub(crate) fn fail(&self, error: Error) {
+        tracing::error!(%error, "the broker stops serving");
+        self.failure.send_replace(Some(error));
+        self.stop.cancel();
+    }
+
+    /// Looks whether what could not be written can be now. Tells whether something still fails.
+    fn retry(&self) -> bool {
+        let journal_fails = self.journal().retry();
+        self.topics.retry() || journal_fails
     }
 }
 
-/// Syncs in the background until told to stop, and once more then. A failed sync is final: what the kernel dropped cannot be
-/// synced by trying again, so the broker stops serving.
-fn sync_loop(shared: &Shared, is_stopping: &AtomicBool) {
+/// Syncs in the background when something was written, until told to stop, and once more then.
+fn sync_loop(shared: &Shared) {
     let interval = match shared.config.flush {
         Flush::Interval(interval) => interval,
-        Flush::Always => Duration::from_secs(1),
+        Flush::Always => RETRY_EVERY,
     };
+    let signal = &shared.signal;
+    signal.register();
     loop {
-        let is_last = is_stopping.load(Ordering::Acquire);
-        if let Err(error) = shared.sync() {
-            tracing::error!(%error, "the broker stops serving");
-            shared.failure.send_replace(Some(error));
-            shared.stop.cancel();
+        let is_last = signal.is_stopping();
+        signal.clear();
+        if shared.sync().is_err() || is_last {
             return;
         }
-        if is_last {
-            return;
-        }
-        std::thread::park_timeout(interval);
+        let is_failing = shared.retry();
+        signal.wait(is_failing.then_some(RETRY_EVERY));
+        signal.gather(interval);
     }
 }
 
+/// Keeps deadlines of consumer groups.
 async fn tick_groups(shared: Arc<Shared>) {
-    let mut timer = tokio::time::interval(TICK);
-    loop {
-        tokio::select! {
-            _ = timer.tick() => shared.groups.tick(Instant::now()),
-            () = shared.stop.cancelled() => return,
-        }
+    tokio::select! {
+        () = shared.groups.run() => {}
+        () = shared.stop.cancelled() => {}
     }
 }
 
@@ -252,16 +309,29 @@ fn claim(folder: &Path) -> Result<File, Error> {
         Err(TryLockError::WouldBlock) => return Err(Error::InUse { folder: folder.to_owned() }),
         Err(TryLockError::Error(error)) => return Err(Error::disk("lock", &path)(error)),
     }
+    check_format(folder)?;
+    Ok(lock)
+}
+
+fn check_format(folder: &Path) -> Result<(), Error> {
     let path = folder.join("format");
     match fs::read_to_string(&path) {
         Ok(text) => match text.trim().parse() {
-            Ok(found) if found <= FORMAT => Ok(lock),
+            Ok(found) if found <= FORMAT => Ok(()),
             Ok(found) => Err(Error::TooNew { path, found, known: FORMAT }),
-            Err(_) => Err(Error::corrupt(&path, 0, "it holds no number")),
+            Err(_) => Err(Error::Corrupt {
+                path,
+                offset: 0,
+                what: "it holds no number".to_owned(),
+                advice: format!("write {FORMAT} into it if no newer release has used the folder"),
+            }),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            fs::write(&path, FORMAT.to_string()).map_err(Error::disk("write", &path))?;
-            Ok(lock)
+            // Under its name only when it is whole: a full disk must not leave an empty one.
+            let beside = folder.join("format.new");
+            fs::write(&beside, FORMAT.to_string())
+                .and_then(|()| fs::rename(&beside, &path))
+                .map_err(Error::disk("write", &path))
         }
         Err(error) => Err(Error::disk("read", &path)(error)),
     }

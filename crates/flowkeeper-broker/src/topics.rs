@@ -1,6 +1,7 @@
 //! Topics and their partitions: created, grown, configured and deleted, each change in the journal first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -8,8 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::health::Writing;
 use crate::journal::{Content, Journal, Record, TopicRecord};
-use crate::log::Log;
+use crate::log::{Log, Options, sync_folder};
+use crate::loss::Losses;
+use crate::signal::SyncSignal;
 
 /// Most partitions of one topic: each is a folder with an open file.
 const MAX_PARTITIONS: u32 = 1_000;
@@ -65,6 +69,9 @@ pub(crate) struct Topics {
     folder: PathBuf,
     journal: Arc<Mutex<Journal>>,
     by_name: RwLock<BTreeMap<String, Arc<Topic>>>,
+    /// Whether partitions can be made.
+    making: Mutex<Writing>,
+    signal: Arc<SyncSignal>,
 }
 
 impl Partition {
@@ -104,27 +111,61 @@ impl Topic {
 }
 
 impl Topics {
-    /// Opens every topic of the journal.
+    /// Opens every topic of the journal. Partitions that lost records go to `losses`, and their topics are left out unless
+    /// that is accepted. Folders of no topic are named in a warning.
     ///
     /// # Errors
-    /// When a partition cannot be opened or is damaged.
+    /// When a partition cannot be opened.
     pub(crate) fn open(
-        folder: &Path,
+        folder: PathBuf,
         journal: Arc<Mutex<Journal>>,
         content: &Content,
+        losses: &mut Losses,
+        signal: Arc<SyncSignal>,
     ) -> Result<Topics, Error> {
-        let folder = folder.join("topics");
+        let making = Writing::new("topics and partitions", "none can be created");
+        let topics =
+            Topics { folder, journal, by_name: RwLock::default(), making: Mutex::new(making), signal };
         let mut by_name = BTreeMap::new();
+        let mut known = BTreeSet::new();
         for (name, TopicRecord { id, partitions, config }) in &content.topics {
             let mut topic =
                 Topic { name: name.clone(), id: *id, config: config.clone(), partitions: Vec::new() };
             for index in 0..*partitions {
-                let log = Log::open(partition_folder(&folder, &topic, index), segment_bytes(&topic))?;
+                let folder = partition_folder(&topics.folder, &topic, index);
+                known.extend(folder.file_name().map(std::ffi::OsStr::to_owned));
+                let least = content.newest_commit(name, index);
+                let options = topics.options(&topic, index);
+                let Some(log) = Log::open(folder, options, least, losses)? else { continue };
                 topic.partitions.push(Arc::new(Partition { log: Mutex::new(log) }));
             }
             by_name.insert(name.clone(), Arc::new(topic));
         }
-        Ok(Topics { folder, journal, by_name: RwLock::new(by_name) })
+        topics.warn_of_orphans(&known)?;
+        // What opening left unsynced.
+        topics.signal.raise();
+        Ok(Topics { by_name: RwLock::new(by_name), ..topics })
+    }
+
+    /// Names the folders that belong to no topic. They are left alone: someone may miss them.
+    fn warn_of_orphans(&self, known: &BTreeSet<std::ffi::OsString>) -> Result<(), Error> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::disk("list", &self.folder)(error)),
+        };
+        let names = entries.flatten().map(|entry| entry.file_name()).filter(|name| !known.contains(name));
+        let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.sort();
+        if !names.is_empty() {
+            tracing::warn!(
+                "{} holds folders of topics the journal does not know: {}; a topic that is missed comes back only with the \
+                 journal of its time, otherwise delete them",
+                self.folder.display(),
+                names.join(", ")
+            );
+        }
+        Ok(())
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
@@ -166,7 +207,7 @@ impl Topics {
             return Ok(Arc::new(topic));
         }
         self.grow(&mut topic, count)?;
-        self.write(vec![topic.record()])?;
+        self.write_grown(&topic, 0)?;
         let topic = Arc::new(topic);
         by_name.insert(name.to_owned(), topic.clone());
         Ok(topic)
@@ -176,7 +217,7 @@ impl Topics {
     pub(crate) fn add_partitions(&self, name: &str, count: i32, only_check: bool) -> Result<(), TopicError> {
         self.change(name, only_check, |topics, topic| {
             let count = checked_count(count, topic.partitions.len() + 1)?;
-            topics.grow(topic, count)
+            if only_check { Ok(()) } else { topics.grow(topic, count) }
         })
     }
 
@@ -218,7 +259,7 @@ impl Topics {
         };
         change(self, &mut topic)?;
         if !only_check {
-            self.write(vec![topic.record()])?;
+            self.write_grown(&topic, old.partitions.len())?;
             by_name.insert(name.to_owned(), Arc::new(topic));
         }
         Ok(())
@@ -233,20 +274,73 @@ impl Topics {
         topic.partitions.iter().for_each(|partition| partition.log().close());
         for index in 0..topic.partitions.len() {
             let folder = partition_folder(&self.folder, &topic, u32::try_from(index).unwrap_or(u32::MAX));
-            if let Err(error) = std::fs::remove_dir_all(&folder) {
+            if let Err(error) = fs::remove_dir_all(&folder) {
                 tracing::warn!(folder = %folder.display(), %error, "a deleted topic's folder stays behind");
             }
         }
         Ok(())
     }
 
+    /// Makes the folders of further partitions, all durable or none there.
     fn grow(&self, topic: &mut Topic, count: u32) -> Result<(), TopicError> {
+        let from = topic.partitions.len();
+        let made = self.make_partitions(topic, count).and_then(|()| sync_folder(&self.folder));
+        let made = self.making().note(0, made);
+        made.map_err(|error| {
+            self.signal.raise();
+            self.discard(topic, from);
+            TopicError::Disk(error.to_string())
+        })
+    }
+
+    fn make_partitions(&self, topic: &mut Topic, count: u32) -> io::Result<()> {
         for index in u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX)..count {
-            let log = Log::open(partition_folder(&self.folder, topic, index), segment_bytes(topic));
-            let log = log.map_err(|error| TopicError::Disk(error.to_string()))?;
+            let folder = partition_folder(&self.folder, topic, index);
+            let log = Log::create(folder.clone(), self.options(topic, index))
+                .inspect_err(|_| drop(fs::remove_dir_all(&folder)))?;
             topic.partitions.push(Arc::new(Partition { log: Mutex::new(log) }));
         }
         Ok(())
+    }
+
+    /// Removes the partitions from `from` on, which never became known.
+    fn discard(&self, topic: &Topic, from: usize) {
+        for index in from..topic.partitions.len() {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            // What stays is named as an orphan at the next start.
+            let _ = fs::remove_dir_all(partition_folder(&self.folder, topic, index));
+        }
+    }
+
+    /// Writes a topic's record; when that fails, its partitions from `from` on go again.
+    fn write_grown(&self, topic: &Topic, from: usize) -> Result<(), TopicError> {
+        self.write(vec![topic.record()]).inspect_err(|_| self.discard(topic, from))
+    }
+
+    fn options(&self, topic: &Topic, index: u32) -> Options {
+        Options {
+            name: format!("topic {} partition {index}", topic.name),
+            segment_bytes: topic.limit("segment.bytes").unwrap_or(64 << 20),
+            signal: self.signal.clone(),
+        }
+    }
+
+    fn making(&self) -> MutexGuard<'_, Writing> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After failed writes: looks whether writing works again. Tells whether something still fails.
+    pub(crate) fn retry(&self) -> bool {
+        let partitions = self.all().into_iter().flat_map(|topic| topic.partitions.clone());
+        let n_failing = partitions.filter(|partition| partition.log().retry()).count();
+        self.making().retry(&self.folder, || fs::create_dir_all(&self.folder)) || n_failing > 0
+    }
+
+    /// What cannot be written, and why.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let partitions = self.all().into_iter().flat_map(|topic| topic.partitions.clone());
+        let of_logs = partitions.filter_map(|partition| partition.log().failure().map(str::to_owned));
+        of_logs.chain(self.making().reason().map(str::to_owned)).collect()
     }
 
     fn write(&self, records: Vec<Record>) -> Result<(), TopicError> {
@@ -258,10 +352,6 @@ impl Topics {
 /// Folders carry the topic's id, so that a topic deleted and created again never sees old records.
 fn partition_folder(folder: &Path, topic: &Topic, index: u32) -> PathBuf {
     folder.join(format!("{}-{index}-{}", topic.name, topic.id.simple()))
-}
-
-fn segment_bytes(topic: &Topic) -> u64 {
-    topic.limit("segment.bytes").unwrap_or(64 << 20)
 }
 
 fn checked_count(partitions: i32, least: usize) -> Result<u32, TopicError> {
@@ -291,10 +381,15 @@ fn check_setting(name: &str, value: &str) -> Result<(), TopicError> {
 mod tests {
     use super::*;
 
-    fn open(folder: &Path) -> Topics {
-        let journal = Journal::open(folder).expect("opened");
+    fn open(data: &Path) -> Topics {
+        let (folder, signal) = (data.join("topics"), Arc::<SyncSignal>::default());
+        let journal = Journal::open(data, &folder, signal.clone()).expect("opened");
         let content = journal.content().clone();
-        Topics::open(folder, Arc::new(Mutex::new(journal)), &content).expect("opened")
+        let mut losses = Losses::new(data);
+        let journal = Arc::new(Mutex::new(journal));
+        let topics = Topics::open(folder, journal, &content, &mut losses, signal).expect("opened");
+        losses.settle().expect("all there");
+        topics
     }
 
     #[test]
@@ -337,5 +432,29 @@ mod tests {
         assert!(topics.configure("t", &[("retention.ms".into(), Some("soon".into()))], false).is_err());
         assert!(topics.create("v", 1, 1, BTreeMap::new(), true).is_ok());
         assert!(topics.get("v").is_none(), "only checked");
+        topics.add_partitions("t", 5, true).expect("possible");
+        assert_eq!(fs::read_dir(folder.path().join("topics")).expect("folder").count(), 2, "only checked");
+    }
+
+    #[test]
+    fn a_topic_that_cannot_be_made_leaves_nothing_and_is_told_until_it_can() {
+        let data = tempfile::tempdir().expect("folder");
+        let topics = open(data.path());
+        // A file in the way of the folder.
+        fs::write(data.path().join("topics"), "").expect("written");
+        topics.create("t", 2, 1, BTreeMap::new(), false).expect_err("impossible");
+        assert!(
+            topics.retry() && topics.failures()[0].contains("cannot be written"),
+            "{:?}",
+            topics.failures()
+        );
+        fs::remove_file(data.path().join("topics")).expect("removed");
+        assert!(!topics.retry(), "{:?}", topics.failures());
+        // The journal takes nothing: the partitions made for it must go again.
+        topics.create("t", 1, 1, BTreeMap::new(), false).expect("created");
+        topics.journal.lock().expect("lock").break_disk();
+        topics.create("u", 2, 1, BTreeMap::new(), false).expect_err("impossible");
+        topics.add_partitions("t", 3, false).expect_err("impossible");
+        assert_eq!(fs::read_dir(data.path().join("topics")).expect("folder").count(), 1);
     }
 }

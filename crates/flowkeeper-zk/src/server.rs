@@ -237,7 +237,7 @@ fn start_log(
         // Hang up first: the core may be waiting to send.
         drop(waiting);
         if let (Err(_), Some(core)) = (&result, core.upgrade()) {
-            // The core may have noticed by itself.
+            // The core may have noticed by itself; it takes nothing more then, so this does not wait for it.
             let _ = core.blocking_send(Input::LogEnded);
         }
         result
@@ -252,7 +252,7 @@ fn log_recovery(recovery: &Recovery, addr: SocketAddr) {
     if let Some(torn) = &recovery.torn {
         tracing::warn!(
             file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes,
-            "cut off a write that a crash had interrupted; it was never acknowledged"
+            "a crash interrupted the last write to this file; its unfinished end was removed: nothing acknowledged is lost"
         );
     }
     tracing::info!(

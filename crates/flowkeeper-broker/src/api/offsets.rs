@@ -66,7 +66,7 @@ pub(super) fn commit(shared: &Shared, request: OffsetCommitRequest) -> OffsetCom
     if !records.is_empty()
         && let Err(error) = shared.journal().write(records)
     {
-        tracing::error!(%error, "offsets cannot be written");
+        tracing::debug!(%error, "offsets were refused");
         let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
         partitions.for_each(|partition| partition.error_code = Code::KafkaStorageError.code());
     }

@@ -21,7 +21,8 @@ pub(super) async fn produce(shared: &Arc<Shared>, request: ProduceRequest) -> Pr
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for topic_data in request.topic_data {
         let topic = shared.topics.get(&topic_data.name);
-        let partitions = topic_data.partition_data.into_iter().map(|data| append(topic.as_deref(), data));
+        let partitions =
+            topic_data.partition_data.into_iter().map(|data| append(shared, topic.as_deref(), data));
         let partitions = partitions.collect();
         responses.push(
             TopicProduceResponse::default().with_name(topic_data.name).with_partition_responses(partitions),
@@ -30,15 +31,23 @@ pub(super) async fn produce(shared: &Arc<Shared>, request: ProduceRequest) -> Pr
     if shared.config.flush == Flush::Always {
         let syncing = shared.clone();
         let synced = task::blocking(move || syncing.sync()).await;
-        if !matches!(synced, Ok(Ok(()))) {
+        let failure = match synced {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(failure) = failure {
             let partitions = responses.iter_mut().flat_map(|topic| &mut topic.partition_responses);
-            partitions.for_each(|partition| partition.error_code = Code::KafkaStorageError.code());
+            for partition in partitions.filter(|partition| partition.error_code == 0) {
+                partition.error_code = Code::KafkaStorageError.code();
+                partition.error_message = Some(text(failure.clone()));
+            }
         }
     }
     ProduceResponse::default().with_responses(responses)
 }
 
-fn append(topic: Option<&Topic>, data: PartitionProduceData) -> PartitionProduceResponse {
+fn append(shared: &Shared, topic: Option<&Topic>, data: PartitionProduceData) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default().with_index(data.index).with_log_append_time_ms(-1);
     let refused = |code: Code| {
         response.clone().with_error_code(code.code()).with_base_offset(-1).with_log_start_offset(-1)
@@ -62,10 +71,15 @@ fn append(topic: Option<&Topic>, data: PartitionProduceData) -> PartitionProduce
                 AppendError::OutOfOrder { .. } => Code::OutOfOrderSequenceNumber,
                 AppendError::OldEpoch { .. } => Code::InvalidProducerEpoch,
                 AppendError::Transactional => Code::InvalidTxnState,
-                AppendError::Io(_) => Code::KafkaStorageError,
+                AppendError::Unwritten(_) | AppendError::Unsynced(_) => Code::KafkaStorageError,
             };
+            // A disk that refuses is told once per change by the log, not once per request.
             tracing::debug!(topic = %topic.name, partition = data.index, %error, "a produce was refused");
-            refused(code).with_error_message(Some(text(error.to_string())))
+            let answer = refused(code).with_error_message(Some(text(error.to_string())));
+            if let AppendError::Unsynced(error) = error {
+                shared.fail(shared.failed_to_sync(error));
+            }
+            answer
         }
     }
 }
@@ -84,7 +98,7 @@ pub(super) fn init_producer_id(shared: &Shared, request: &InitProducerIdRequest)
     match shared.journal().producer_id() {
         Ok(id) => InitProducerIdResponse::default().with_producer_id(ProducerId(id)).with_producer_epoch(0),
         Err(error) => {
-            tracing::warn!(%error, "no producer id could be given");
+            tracing::debug!(%error, "no producer id could be given");
             refused(Code::KafkaStorageError)
         }
     }

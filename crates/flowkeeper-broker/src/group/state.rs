@@ -448,6 +448,17 @@ impl Group {
         }
     }
 
+    /// When [`Group::tick`] has something to do; a group that nobody uses has at once.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.is_unused() {
+            return Some(Instant::now());
+        }
+        let waits = |member: &&Member| member.joining.is_none() && member.syncing.is_none();
+        let sessions = self.members.values().filter(waits).map(|member| member.seen + member.session_timeout);
+        let rebalance = self.deadline.filter(|_| self.phase == Phase::Preparing);
+        sessions.chain(self.promised.values().copied()).chain(rebalance).min()
+    }
+
     /// Expires silent members and ends a rebalance whose time is up.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.promised.retain(|_, until| *until > now);

@@ -39,6 +39,16 @@ pub(super) struct Segment {
     /// `None`: not built yet.
     index: Option<Vec<Entry>>,
     max_timestamp: i64,
+    /// Part of a refused write may lie behind `size`; it must go before anything else is written.
+    is_torn: bool,
+}
+
+/// What lies behind the sound batches of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub(super) bytes: u64,
+    /// Where a sound batch follows: then no crash did that.
+    pub(super) sound_at: Option<u64>,
 }
 
 impl Segment {
@@ -54,6 +64,7 @@ impl Segment {
             size: 0,
             index: Some(Vec::new()),
             max_timestamp: -1,
+            is_torn: false,
         })
     }
 
@@ -63,15 +74,27 @@ impl Segment {
         let file =
             OpenOptions::new().read(true).write(true).open(&path).map_err(Error::disk("open", &path))?;
         let size = file.metadata().map_err(Error::disk("read", &path))?.len();
-        Ok(Segment { path, file: Arc::new(file), base, end, size, index: None, max_timestamp: -1 })
+        Ok(Segment {
+            path,
+            file: Arc::new(file),
+            base,
+            end,
+            size,
+            index: None,
+            max_timestamp: -1,
+            is_torn: false,
+        })
     }
 
-    /// Opens the last file, checks every batch of it, and cuts off what a crash left half-written: from the first batch that
-    /// is not sound on. Tells each sound batch to `note`.
+    /// Opens the last file and checks every batch of it, up to the first that is not sound. Tells each sound batch to `note`.
     ///
     /// # Errors
-    /// When the file cannot be read, or sound batches follow a damaged one: then no crash did that.
-    pub(super) fn recover(folder: &Path, base: i64, mut note: impl FnMut(&Header)) -> Result<Segment, Error> {
+    /// When the file cannot be read.
+    pub(super) fn recover(
+        folder: &Path,
+        base: i64,
+        mut note: impl FnMut(&Header),
+    ) -> Result<(Segment, Tail), Error> {
         let mut segment = Segment::open_sealed(folder, base, base)?;
         segment.index = Some(Vec::new());
         let length = segment.size;
@@ -90,24 +113,26 @@ impl Segment {
             segment.note(from, &header);
             note(&header);
         }
-        if segment.size < length {
-            segment.cut_tail(length)?;
-        }
-        Ok(segment)
+        let tail =
+            Tail { bytes: length - segment.size, sound_at: segment.sound_batch_after(segment.size, length) };
+        Ok((segment, tail))
     }
 
-    fn cut_tail(&mut self, length: u64) -> Result<(), Error> {
-        if let Some(at) = self.sound_batch_after(self.size, length) {
-            let what = format!("a damaged record batch, and a sound one after it at byte {at}");
-            return Err(Error::corrupt(&self.path, self.size, what));
-        }
-        tracing::warn!(
-            file = %self.path.display(),
-            bytes = length - self.size,
-            "a half-written end was cut off; it was never acknowledged as synced"
-        );
+    /// Cuts off everything behind the sound batches.
+    pub(super) fn cut_tail(&self) -> Result<(), Error> {
         self.file.set_len(self.size).map_err(Error::disk("cut", &self.path))?;
         self.file.sync_all().map_err(Error::disk("sync", &self.path))
+    }
+
+    /// Keeps a copy of the file as it is, for whoever wants to rescue something from it.
+    pub(super) fn keep_copy(&self) -> Result<PathBuf, Error> {
+        let copy = self.path.with_extension("log.damaged");
+        fs::copy(&self.path, &copy).map_err(Error::disk("copy", &self.path))?;
+        Ok(copy)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where a sound batch with a later offset lies behind `from`, if one can be reached from the damaged header's length.
@@ -136,16 +161,28 @@ impl Segment {
         self.file.clone()
     }
 
-    /// Appends numbered batches. After an error the file is as before.
+    /// Appends numbered batches. After an error the file is as before, or, if not even that can be had, takes nothing more
+    /// until it is.
     pub(super) fn append(&mut self, bytes: &[u8], placed: &[Placed]) -> io::Result<()> {
+        self.mend()?;
         if let Err(error) = self.file.write_all_at(bytes, self.size) {
-            // Whatever part was written must not be taken for a batch by a later start.
-            self.file.set_len(self.size)?;
+            self.is_torn = true;
+            // When this fails too, the next append tries again before it writes.
+            let _ = self.mend();
             return Err(error);
         }
         let start = self.size;
         for (position, header) in placed {
             self.note(start + *position as u64, header);
+        }
+        Ok(())
+    }
+
+    /// Cuts off what a refused write left behind: a later start must not take it for a batch.
+    pub(super) fn mend(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(self.size)?;
+            self.is_torn = false;
         }
         Ok(())
     }
@@ -234,6 +271,12 @@ impl Segment {
         let mut bytes = [0; HEADER];
         self.file.read_exact_at(&mut bytes, position)?;
         Header::read(&bytes).map_err(io::Error::other)
+    }
+
+    /// Puts another file in this one's place and gives back the old.
+    #[cfg(test)]
+    pub(super) fn replace_file(&mut self, file: File) -> Arc<File> {
+        std::mem::replace(&mut self.file, Arc::new(file))
     }
 
     pub(super) fn delete(&self) -> io::Result<()> {

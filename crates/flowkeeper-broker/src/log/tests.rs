@@ -1,9 +1,13 @@
 //! The log on disk: reads, restarts, torn and damaged files, idempotence, retention.
 
+use std::fs::OpenOptions;
+
 use proptest::prelude::*;
 
 use super::batch::sample;
 use super::*;
+use crate::error::Error;
+use crate::loss::Losses;
 
 const BIG: usize = 1 << 20;
 
@@ -11,8 +15,34 @@ fn plain(count: i32, body: &[u8]) -> BytesMut {
     BytesMut::from(&sample(count, (-1, -1, -1), 0, body)[..])
 }
 
+fn options(segment_bytes: u64) -> Options {
+    Options { name: "topic t partition 0".into(), segment_bytes, signal: Arc::default() }
+}
+
+/// Opens the log in `folder`, made if the folder is empty.
+fn open_with(folder: &Path, segment_bytes: u64) -> Log {
+    if fs::read_dir(folder).expect("folder").next().is_none() {
+        return Log::create(folder.to_owned(), options(segment_bytes)).expect("created");
+    }
+    reopen(folder, segment_bytes, 0).expect("all there")
+}
+
 fn open(folder: &Path) -> Log {
-    Log::open(folder.to_owned(), 1 << 20).expect("opened")
+    open_with(folder, 1 << 20)
+}
+
+/// Opens the log in `folder`, which is its own data folder, too: the place of a person's word.
+fn reopen(folder: &Path, segment_bytes: u64, least: i64) -> Result<Log, Error> {
+    let mut losses = Losses::new(folder);
+    let log = Log::open(folder.to_owned(), options(segment_bytes), least, &mut losses)?;
+    losses.settle()?;
+    Ok(log.expect("no loss"))
+}
+
+fn sync(log: &mut Log) {
+    let unsynced = log.take_dirty().expect("something to sync");
+    unsynced.file.sync_data().expect("synced");
+    unsynced.mark();
 }
 
 fn last_file(folder: &Path) -> PathBuf {
@@ -43,12 +73,12 @@ const HEADER_PLUS_ONE: usize = batch::HEADER + 1;
 #[test]
 fn a_restart_finds_everything() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut log = Log::open(folder.path().to_owned(), 200).expect("opened");
+    let mut log = open_with(folder.path(), 200);
     for n in 0..10_u8 {
         log.append(plain(1, &[n; 50]), BIG).expect("appended");
     }
     drop(log);
-    let mut log = Log::open(folder.path().to_owned(), 200).expect("opened");
+    let mut log = open_with(folder.path(), 200);
     assert_eq!(log.end(), 10);
     for n in 0..10 {
         let bytes = log.read(n, 1).expect("inside").expect("read");
@@ -88,9 +118,157 @@ fn a_damaged_middle_is_refused_with_its_place() {
     let at = bytes.len() / 3;
     bytes[at + batch::HEADER] ^= 1;
     fs::write(&file, bytes).expect("damaged");
-    let error = Log::open(folder.path().to_owned(), 1 << 20).expect_err("damaged");
-    assert!(matches!(&error, Error::Corrupt { offset, .. } if *offset == at as u64), "{error}");
-    assert!(error.to_string().contains("restore the folder from a backup"), "{error}");
+    let error = reopen(folder.path(), 1 << 20, 0).expect_err("damaged").to_string();
+    let place = format!("{} has a damaged record batch at byte {at}, ", file.display());
+    assert!(error.contains(&place), "{error}");
+    assert!(error.contains("restore the folder"), "{error}");
+    assert_eq!(fs::read(&file).expect("file").len(), at * 3, "nothing was changed");
+    // As the advice says.
+    fs::write(folder.path().join("accept-loss"), "").expect("written");
+    let mut log = reopen(folder.path(), 1 << 20, 3).expect("accepted");
+    assert_eq!(log.append(plain(1, b"next"), BIG).expect("appended"), 3, "no offset is given twice");
+    assert_eq!(offsets(&mut log), [0, 3]);
+    assert_eq!(fs::read(file.with_extension("log.damaged")).expect("kept").len(), at * 3);
+}
+
+/// The first offsets of all batches, as a reader finds them.
+fn offsets(log: &mut Log) -> Vec<i64> {
+    let mut found = Vec::new();
+    let mut at = log.start();
+    while at < log.end() {
+        let bytes = log.read(at, 1).expect("inside").expect("read");
+        let header = batch::check(&bytes).expect("sound");
+        found.push(header.base_offset);
+        at = header.end_offset();
+    }
+    found
+}
+
+#[test]
+fn what_was_synced_and_is_gone_is_refused_until_a_person_accepts_it() {
+    type Harm = fn(&Path);
+    let harms: [(Harm, &str, &[i64]); 5] = [
+        (|folder| fs::remove_dir_all(folder).expect("removed"), "is missing", &[3]),
+        (|folder| fs::remove_file(last_file(folder)).expect("removed"), "holds no segment file", &[3]),
+        (
+            |folder| {
+                fs::remove_dir_all(folder).expect("removed");
+                fs::create_dir(folder).expect("made");
+            },
+            "holds no segment file",
+            &[3],
+        ),
+        (|folder| fs::write(last_file(folder), "").expect("emptied"), "offsets 0 to 2 are gone from", &[3]),
+        (
+            |folder| {
+                let bytes = fs::read(last_file(folder)).expect("file");
+                fs::write(last_file(folder), &bytes[..bytes.len() - 1]).expect("cut");
+            },
+            "offsets 2 to 2 are gone from",
+            &[0, 1, 3],
+        ),
+    ];
+    for (harm, what, left) in harms {
+        let data = tempfile::tempdir().expect("folder");
+        let folder = data.path().join("t-0");
+        let mut log = Log::create(folder.clone(), options(1 << 20)).expect("created");
+        for body in [b"one", b"two", b"six"] {
+            log.append(plain(1, body), BIG).expect("appended");
+        }
+        sync(&mut log);
+        drop(log);
+        harm(&folder);
+        let reopen = || {
+            let mut losses = Losses::new(data.path());
+            let log = Log::open(folder.clone(), options(1 << 20), 3, &mut losses)?;
+            losses.settle().map(|()| log.expect("no loss"))
+        };
+        for _ in 0..2 {
+            let error = reopen().expect_err("lost");
+            assert!(matches!(&error, Error::Lost { .. }) && error.to_string().contains(what), "{error}");
+            let accept = format!("create an empty file {} and", data.path().join("accept-loss").display());
+            assert!(error.to_string().contains(&accept), "{error}");
+        }
+        fs::write(data.path().join("accept-loss"), "").expect("written");
+        let mut log = reopen().expect("accepted");
+        assert!(!data.path().join("accept-loss").exists(), "it counts once");
+        assert_eq!(log.append(plain(1, b"next"), BIG).expect("appended"), 3, "no offset is given twice");
+        assert_eq!(offsets(&mut log), left, "{what}");
+        sync(&mut log);
+        drop(log);
+        assert_eq!(offsets(&mut reopen().expect("all there now")), left, "{what}");
+    }
+}
+
+#[test]
+fn what_was_never_synced_may_be_torn() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = open(folder.path());
+    log.append(plain(1, b"synced"), BIG).expect("appended");
+    sync(&mut log);
+    let kept = fs::metadata(last_file(folder.path())).expect("file").len();
+    log.append(plain(1, b"not synced"), BIG).expect("appended");
+    drop(log);
+    let file = OpenOptions::new().write(true).open(last_file(folder.path())).expect("opened");
+    file.set_len(kept + 1).expect("torn");
+    assert_eq!(reopen(folder.path(), 1 << 20, 0).expect("all there").end(), 1);
+}
+
+#[test]
+fn a_folder_of_an_earlier_release_has_no_mark_and_gets_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = open(folder.path());
+    log.append(plain(1, b"x"), BIG).expect("appended");
+    drop(log);
+    fs::remove_file(folder.path().join("end")).expect("removed");
+    let mut log = open(folder.path());
+    sync(&mut log);
+    drop(log);
+    assert_eq!(loss::mark(folder.path()), Some(1));
+    fs::write(last_file(folder.path()), "").expect("emptied");
+    reopen(folder.path(), 1 << 20, 0).expect_err("lost");
+}
+
+#[test]
+fn a_sealed_segment_is_marked() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = open_with(folder.path(), 100);
+    for n in 0..3_u8 {
+        log.append(plain(1, &[n; 60]), BIG).expect("appended");
+    }
+    assert_eq!(loss::mark(folder.path()), Some(2));
+    drop(log);
+    fs::remove_file(last_file(folder.path())).expect("removed");
+    fs::remove_file(last_file(folder.path())).expect("removed");
+    let error = reopen(folder.path(), 100, 0).expect_err("lost").to_string();
+    assert!(error.contains("offsets 1 to 1 are gone from"), "{error}");
+}
+
+#[test]
+fn an_append_that_fails_half_way_leaves_nothing_even_if_it_cannot_be_undone_at_once() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut log = open(folder.path());
+    log.append(plain(1, b"kept"), BIG).expect("appended");
+    let size = fs::metadata(last_file(folder.path())).expect("file").len();
+    // Takes no byte, and cannot be cut either.
+    let full = OpenOptions::new().write(true).open("/dev/full").expect("opened");
+    let good = log.segments.back_mut().expect("a segment").replace_file(full);
+    for _ in 0..2 {
+        let error = log.append(plain(1, b"refused"), BIG).expect_err("full").to_string();
+        assert!(error.starts_with("topic t partition 0 cannot be written: "), "{error}");
+        assert!(log.retry(), "still full");
+        assert_eq!(log.end(), 1);
+    }
+    // What a disk that filled up half-way would have left: a batch's beginning.
+    let half = plain(1, b"refused");
+    std::os::unix::fs::FileExt::write_all_at(&*good, &half[..half.len() - 1], size).expect("written");
+    log.segments.back_mut().expect("a segment").replace_file(Arc::into_inner(good).expect("one owner"));
+    assert!(log.failure().is_some());
+    assert!(!log.retry(), "good again: {:?}", log.failure());
+    assert_eq!(fs::metadata(last_file(folder.path())).expect("file").len(), size, "nothing is left of it");
+    assert_eq!(log.append(plain(1, b"next"), BIG).expect("appended"), 1);
+    drop(log);
+    assert_eq!(offsets(&mut open(folder.path())), [0, 1]);
 }
 
 #[test]
@@ -137,7 +315,7 @@ fn refuses_what_it_cannot_keep() {
 #[test]
 fn drops_old_segments_whole() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut log = Log::open(folder.path().to_owned(), 100).expect("opened");
+    let mut log = open_with(folder.path(), 100);
     for timestamp in [10, 20, 30] {
         log.append(BytesMut::from(&sample(1, (-1, -1, -1), timestamp, &[0; 60])[..]), BIG).expect("appended");
     }
@@ -148,7 +326,7 @@ fn drops_old_segments_whole() {
     assert_eq!(log.start(), 2);
     log.delete_before(3).expect("deleted");
     drop(log);
-    assert_eq!(Log::open(folder.path().to_owned(), 100).expect("opened").start(), 3);
+    assert_eq!(open_with(folder.path(), 100).start(), 3);
 }
 
 proptest! {
@@ -161,7 +339,7 @@ proptest! {
         reopen in any::<bool>(),
     ) {
         let folder = tempfile::tempdir().expect("folder");
-        let mut log = Log::open(folder.path().to_owned(), segment).expect("opened");
+        let mut log = open_with(folder.path(), segment);
         let mut expected = Vec::new();
         for (count, body) in &bodies {
             let base = log.append(plain(*count, body), BIG).expect("appended");
@@ -169,7 +347,7 @@ proptest! {
         }
         if reopen {
             drop(log);
-            log = Log::open(folder.path().to_owned(), segment).expect("opened");
+            log = open_with(folder.path(), segment);
         }
         let mut found = Vec::new();
         let mut offset = 0;

@@ -83,6 +83,9 @@ pub(crate) struct LogLink {
     pub(crate) sent: u64,
 }
 
+/// The log thread has ended by itself.
+struct LogGone;
+
 /// A connection as the core sees it.
 struct Conn {
     peer: SocketAddr,
@@ -174,6 +177,18 @@ impl Core {
     /// # Errors
     /// The log failed: nothing was acknowledged since.
     pub(crate) fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), Error> {
+        let ended = self.serve_all(&mut inputs);
+        // Log and snapshot threads may be waiting to send; they are waited for below.
+        inputs.close();
+        match ended {
+            Ok(with_snapshot) => self.finish(with_snapshot),
+            // The log has failed; its error is the one to tell.
+            Err(LogGone) => self.finish(false).and(Err(Error::Thread("log"))),
+        }
+    }
+
+    /// Serves until the end. Tells whether a snapshot is wanted.
+    fn serve_all(&mut self, inputs: &mut mpsc::Receiver<Input>) -> Result<bool, LogGone> {
         self.publish();
         let mut round = Vec::with_capacity(ROUND);
         while inputs.blocking_recv_many(&mut round, ROUND) > 0 {
@@ -182,9 +197,9 @@ impl Core {
                 match input {
                     Input::Stop => {
                         self.hand_on()?;
-                        return self.finish(true);
+                        return Ok(true);
                     }
-                    Input::LogEnded => return self.finish(false),
+                    Input::LogEnded => return Err(LogGone),
                     other => self.take(other),
                 }
                 if self.round >= HAND_ON {
@@ -194,7 +209,7 @@ impl Core {
             self.hand_on()?;
             self.publish();
         }
-        self.finish(false)
+        Ok(false)
     }
 
     fn take(&mut self, input: Input) {
@@ -290,7 +305,7 @@ impl Core {
     }
 
     /// Ends a round: what it wrote goes to the log, what it answered to the clients.
-    fn hand_on(&mut self) -> Result<(), Error> {
+    fn hand_on(&mut self) -> Result<(), LogGone> {
         self.round = 0;
         // A connection may find room at once and have stalled requests served, which is more to hand on.
         while !self.dirty.is_empty() {
@@ -315,7 +330,7 @@ impl Core {
         if self.journal.is_empty() { Ok(()) } else { self.send(Vec::new()) }
     }
 
-    fn send(&mut self, deliveries: Vec<Delivery>) -> Result<(), Error> {
+    fn send(&mut self, deliveries: Vec<Delivery>) -> Result<(), LogGone> {
         let Some(log) = &mut self.log else {
             self.journal.clear();
             deliveries.into_iter().for_each(Delivery::release);
@@ -335,11 +350,7 @@ impl Core {
         let batch =
             Batch { first: self.journal_first, records: self.journal.take(), deliveries, ends_segment };
         log.sent += 1;
-        if log.batches.send(batch).is_ok() {
-            return Ok(());
-        }
-        // The log has failed; its error is the one to tell.
-        self.finish_log().and(Err(Error::Thread("log")))
+        log.batches.send(batch).map_err(|_| LogGone)
     }
 
     fn finish_log(&mut self) -> Result<(), Error> {
@@ -390,5 +401,93 @@ fn mark_dirty(dirty: &mut Vec<ConnId>, id: ConnId, conn: &mut Conn) {
     if !conn.is_dirty {
         conn.is_dirty = true;
         dirty.push(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc::error::TrySendError;
+
+    use super::*;
+    use crate::proto::jute::put_frame;
+    use crate::proto::{ConnectRequest, Encoder};
+    use crate::server::conn::{Connection, Limits};
+
+    fn handshake() -> Bytes {
+        let ask = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: 0,
+            timeout: 5000,
+            session: 0,
+            password: &[0; 16],
+            read_only: Some(false),
+        };
+        let mut frame = Vec::new();
+        put_frame(&mut frame, |out| ask.encode(&mut Encoder::new(out)));
+        frame.into()
+    }
+
+    /// Puts an input into the queue; tells `stuck` when there is no room for long. False: the core takes nothing more.
+    fn put(core: &mpsc::Sender<Input>, mut input: Input, stuck: &std::sync::mpsc::Sender<()>) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(20) {
+            input = match core.try_send(input) {
+                Ok(()) => return true,
+                Err(TrySendError::Closed(_)) => return false,
+                Err(TrySendError::Full(input)) => input,
+            };
+            if begun.elapsed() > Duration::from_millis(500) {
+                // The log thread may be gone.
+                let _ = stuck.send(());
+            }
+            std::thread::yield_now();
+        }
+        false
+    }
+
+    #[test]
+    fn a_failed_log_ends_the_core_at_once_though_the_cores_queue_is_full() {
+        let (to_core, inputs) = mpsc::channel(1);
+        let (batches, waiting) = std::sync::mpsc::sync_channel(1);
+        let (stuck, is_stuck) = std::sync::mpsc::channel();
+        let end = to_core.clone();
+        let thread = std::thread::spawn(move || {
+            waiting.recv().expect("a batch");
+            drop(waiting);
+            // The queue is full for good, or nobody is there any more.
+            let _ = is_stuck.recv();
+            drop(end.blocking_send(Input::LogEnded));
+            Err(Error::Thread("disk"))
+        });
+        let log = LogLink { batches, done: Arc::default(), thread, sent: 0 };
+        let counters = Arc::<Counters>::default();
+        let core = Core::new(
+            Config::default(),
+            State::new(1000, wall()),
+            Clock::new(Duration::from_secs(1)),
+            Some(log),
+            None,
+            Arc::clone(&counters),
+        );
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(core.run(inputs)));
+        // Sessions are opened, which are transactions, until nobody takes them any more.
+        let mut conns = Vec::new();
+        for n in 0.. {
+            let limits = Limits { max_frame: 1024, write_time: Duration::from_secs(1) };
+            let (conn, out) = Connection::new(ConnId(n), to_core.clone(), limits, Arc::clone(&counters));
+            conns.push(conn);
+            let peer = ([127, 0, 0, 1], 1).into();
+            let frames = Input::Frames { conn: ConnId(n), frames: handshake(), since: Instant::now() };
+            let opened = Input::Opened { conn: ConnId(n), peer, out };
+            if !put(&to_core, opened, &stuck) || !put(&to_core, frames, &stuck) {
+                break;
+            }
+        }
+        drop(stuck);
+        let result = end.recv_timeout(Duration::from_secs(20)).expect("the core ends");
+        assert!(matches!(result, Err(Error::Thread("disk"))), "{result:?}");
     }
 }

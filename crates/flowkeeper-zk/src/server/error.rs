@@ -39,11 +39,7 @@ pub enum Error {
         known: u32,
     },
     /// A file is damaged in a place where no crash can have damaged it.
-    #[error(
-        "{} is damaged at byte {offset}: {what}; restore the data folder from a backup, or move this file away \
-         to go on without what it holds",
-        file.display()
-    )]
+    #[error("{} is damaged at byte {offset}: {what}; restore the data folder from a backup{advice}", file.display())]
     Corrupt {
         /// The file.
         file: PathBuf,
@@ -51,11 +47,13 @@ pub enum Error {
         offset: u64,
         /// What is wrong there.
         what: String,
+        /// How to go on without a backup and what is lost then: the message's last words.
+        advice: String,
     },
     /// The log does not begin where the newest readable snapshot ends.
     #[error(
-        "{} begins at transaction 0x{found:x}, but 0x{wanted:x} comes next: a log file is missing; restore the \
-         data folder from a backup",
+        "{} goes on at transaction 0x{found:x}, but 0x{wanted:x} comes next: a log file is missing; restore the \
+         data folder from a backup{advice}",
         file.display()
     )]
     MissingLog {
@@ -65,9 +63,15 @@ pub enum Error {
         found: i64,
         /// The transaction that is needed.
         wanted: i64,
+        /// How to go on without a backup and what is lost then: the message's last words.
+        advice: String,
     },
     /// Reading or writing the data folder failed.
-    #[error("cannot {what} {}: {source}; nothing unsaved was acknowledged, make the disk work and start again", path.display())]
+    #[error(
+        "cannot {what} {}: {source}; {} and start the server again: everything it acknowledged is there",
+        path.display(),
+        remedy(source)
+    )]
     Disk {
         /// What was tried.
         what: &'static str,
@@ -91,6 +95,24 @@ impl Error {
     }
 
     pub(crate) fn corrupt(file: &Path, offset: u64, what: impl Into<String>) -> Self {
-        Self::Corrupt { file: file.to_owned(), offset, what: what.into() }
+        Self::Corrupt { file: file.to_owned(), offset, what: what.into(), advice: String::new() }
+    }
+
+    /// Puts in how to go on without a backup, where the error has a place for it.
+    pub(crate) fn advise(mut self, how: String) -> Self {
+        if let Self::Corrupt { advice, .. } | Self::MissingLog { advice, .. } = &mut self {
+            *advice = format!(", or {how}");
+        }
+        self
+    }
+}
+
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull => "the disk is full: free space on it",
+        io::ErrorKind::QuotaExceeded => "the disk quota is used up: free space",
+        io::ErrorKind::ReadOnlyFilesystem => "make the disk writable",
+        io::ErrorKind::PermissionDenied => "give this user access to it",
+        _ => "make the disk work",
     }
 }

@@ -107,7 +107,8 @@ impl Folder {
         match text.trim().parse::<u32>() {
             Ok(found) if found <= FORMAT => Ok(()),
             Ok(found) => Err(Error::NewerFormat { folder: self.path.clone(), found, known: FORMAT }),
-            Err(_) => Err(Error::corrupt(&file, 0, "it does not hold a format number")),
+            Err(_) => Err(Error::corrupt(&file, 0, "it does not hold a format number")
+                .advise(format!("write {FORMAT} into it if no newer release has used the folder"))),
         }
     }
 

@@ -78,7 +78,47 @@ fn load_snapshot(folder: &Folder, tick: u64, wall: i64, recovery: &mut Recovery)
         }
         recovery.unreadable_snapshots.push(path);
     }
-    first_error.map_or_else(|| Ok(State::new(tick, wall)), Err)
+    let Some(error) = first_error else { return Ok(State::new(tick, wall)) };
+    Err(error.advise(without_snapshots(folder, &recovery.unreadable_snapshots)?))
+}
+
+/// How to go on when no snapshot can be read.
+fn without_snapshots(folder: &Folder, unreadable: &[PathBuf]) -> Result<String, Error> {
+    let logs = folder.segments()?;
+    if logs.first() == Some(&1) {
+        return Ok(format!(
+            "move {} away: the log is complete and makes up for it, nothing is lost",
+            list(unreadable)
+        ));
+    }
+    let mut files = unreadable.to_vec();
+    files.extend(logs.iter().map(|first| folder.segment_path(*first)));
+    Ok(format!(
+        "move {} away to begin with an empty tree: everything is lost; restart all clients then",
+        list(&files)
+    ))
+}
+
+/// The error with the way to go on without the log from the file on that begins with `first`. Snapshots that cannot be read and
+/// are newer than what is left must go too, or they would count among the newest again.
+fn without_log_from(folder: &Folder, first: i64, recovery: &Recovery, error: Error) -> Result<Error, Error> {
+    let logs = folder.segments()?;
+    let mut files: Vec<_> =
+        logs.iter().filter(|log| **log >= first).map(|log| folder.segment_path(*log)).collect();
+    files.extend(recovery.unreadable_snapshots.iter().cloned());
+    let mut lost = recovery.snapshot.map_or(first, |snapshot| first.max(snapshot + 1));
+    if let Error::MissingLog { wanted, .. } = error {
+        lost = lost.min(wanted);
+    }
+    Ok(error.advise(format!(
+        "move {} away to go on without them: transactions from 0x{lost:x} on are lost; restart all clients then, because \
+         they may have seen what is lost",
+        list(&files)
+    )))
+}
+
+fn list(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" and ")
 }
 
 fn replay_log(folder: &Folder, state: &mut State, recovery: &mut Recovery) -> Result<(), Error> {
@@ -87,23 +127,39 @@ fn replay_log(folder: &Folder, state: &mut State, recovery: &mut Recovery) -> Re
     // Files that end before the snapshot are on their way out.
     let from = segments.partition_point(|first| *first <= wanted).saturating_sub(1);
     if let Some(found) = segments.first().copied().filter(|first| *first > wanted) {
-        return Err(Error::MissingLog { file: folder.segment_path(found), found, wanted });
+        let error = missing(&folder.segment_path(found), found, wanted);
+        return Err(without_log_from(folder, found, recovery, error)?);
     }
     for (at, first) in segments.iter().enumerate().skip(from) {
-        let path = folder.segment_path(*first);
-        let bytes = fs::read(&path).map_err(Error::disk("read log", &path))?;
         let is_last = at + 1 == segments.len();
-        let scan = segment::scan(&bytes, is_last)
-            .map_err(|damage| Error::corrupt(&path, damage.offset as u64, damage.what))?;
-        for group in &scan.groups {
-            replay_group(&path, group.start as u64, &bytes[group.clone()], state, recovery)?;
-        }
-        recovery.log_bytes += scan.end as u64;
-        if is_last {
-            trim(folder, &path, &scan, recovery)?;
+        match replay_file(folder, *first, is_last, state, recovery) {
+            Ok(()) => {}
+            Err(error) => return Err(without_log_from(folder, *first, recovery, error)?),
         }
     }
     Ok(())
+}
+
+fn replay_file(
+    folder: &Folder,
+    first: i64,
+    is_last: bool,
+    state: &mut State,
+    recovery: &mut Recovery,
+) -> Result<(), Error> {
+    let path = folder.segment_path(first);
+    let bytes = fs::read(&path).map_err(Error::disk("read log", &path))?;
+    let scan = segment::scan(&bytes, is_last)
+        .map_err(|damage| Error::corrupt(&path, damage.offset as u64, damage.what))?;
+    for group in &scan.groups {
+        replay_group(&path, group.start as u64, &bytes[group.clone()], state, recovery)?;
+    }
+    recovery.log_bytes += scan.end as u64;
+    if is_last { trim(folder, &path, &scan, recovery) } else { Ok(()) }
+}
+
+fn missing(file: &Path, found: i64, wanted: i64) -> Error {
+    Error::MissingLog { file: file.to_owned(), found, wanted, advice: String::new() }
 }
 
 fn replay_group(
@@ -119,9 +175,7 @@ fn replay_group(
             continue;
         }
         state.replay(&record).map_err(|e| match e {
-            ReplayError::Gap { last, found } => {
-                Error::MissingLog { file: path.to_owned(), found, wanted: last + 1 }
-            }
+            ReplayError::Gap { last, found } => missing(path, found, last + 1),
             other => {
                 let what = format!("transaction 0x{:x} does not fit: {other}", record.stamp.zxid);
                 Error::corrupt(path, offset, what)

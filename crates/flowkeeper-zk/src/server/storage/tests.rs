@@ -210,6 +210,118 @@ fn a_missing_log_is_refused() {
     assert!(matches!(error, Error::MissingLog { found: 2, wanted: 1, .. }), "{error}");
 }
 
+/// Moves the files the advice names, and only those, out of the folder.
+fn follow(advice: &str, away: &Path) -> usize {
+    let (_, rest) = advice.split_once("move ").expect("an advice");
+    let (files, _) = rest.split_once(" away").expect("an advice");
+    for file in files.split(" and ") {
+        let file = Path::new(file);
+        fs::rename(file, away.join(file.file_name().unwrap())).unwrap();
+    }
+    files.split(" and ").count()
+}
+
+/// A folder with a log file for each of the transactions 1 to 6, and the states after each.
+fn six_files(path: &Path) -> Vec<Vec<String>> {
+    let folder = Arc::new(Folder::open(path).unwrap());
+    let mut writer = LogWriter::new(Arc::clone(&folder));
+    let mut ledger = Ledger::new();
+    let mut pictures = vec![picture(&ledger.state)];
+    for (n, path) in ["/a", "/b", "/c", "/d", "/e", "/f"].into_iter().enumerate() {
+        ledger.write(1, &create(path, 0)).unwrap();
+        commit(&mut writer, &mut ledger, n as i64 + 1);
+        pictures.push(picture(&ledger.state));
+        writer.finish_segment().unwrap();
+        if n == 1 || n == 3 {
+            snapshot::write(&folder, &ledger.state.cut()).unwrap();
+        }
+    }
+    pictures
+}
+
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes[at] ^= 0xff;
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn following_the_advice_for_a_damaged_or_missing_log_works() {
+    type Harm = fn(&Folder);
+    // What is done to the folder; transactions left; files to move away.
+    let harms: [(Harm, usize, usize); 7] = [
+        (|folder| flip(&folder.segment_path(5), 40), 4, 2),
+        (|folder| flip(&folder.segment_path(5), 3), 4, 2),
+        (|folder| fs::remove_file(folder.segment_path(5)).unwrap(), 4, 1),
+        (
+            |folder| {
+                flip(&folder.snapshot_path(4), 20);
+                flip(&folder.segment_path(4), 40);
+            },
+            3,
+            4,
+        ),
+        (
+            |folder| {
+                flip(&folder.snapshot_path(4), 20);
+                fs::remove_file(folder.segment_path(3)).unwrap();
+            },
+            2,
+            4,
+        ),
+        (
+            |folder| {
+                flip(&folder.snapshot_path(4), 20);
+                flip(&folder.snapshot_path(2), 20);
+            },
+            0,
+            6,
+        ),
+        (
+            |folder| fs::write(folder.segment_path(6), b"no log at all, but as long as a header").unwrap(),
+            5,
+            1,
+        ),
+    ];
+    for (n, (harm, left, n_files)) in harms.into_iter().enumerate() {
+        let (dir, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let pictures = six_files(dir.path());
+        harm(&Folder::open(dir.path()).unwrap());
+        let error = restart(dir.path()).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(follow(&error, away.path()), n_files, "harm {n}: {error}");
+        let lost = if left == 0 {
+            "everything is lost".to_owned()
+        } else {
+            format!("from 0x{:x} on are lost", left + 1)
+        };
+        assert!(error.contains(&lost), "harm {n}: {error}");
+        let (state, recovery) = restart(dir.path()).unwrap();
+        assert_eq!(picture(&state), pictures[left], "harm {n}");
+        assert_eq!(recovery.unreadable_snapshots, Vec::<PathBuf>::new(), "harm {n}");
+        // And it goes on: what is written next is there after the next start.
+        let mut ledger = Ledger::new();
+        ledger.state = state;
+        let mut writer = LogWriter::new(Arc::new(Folder::open(dir.path()).unwrap()));
+        ledger.write(1, &create("/next", 0)).unwrap();
+        commit(&mut writer, &mut ledger, left as i64 + 1);
+        drop(writer);
+        assert_eq!(picture(&restart(dir.path()).unwrap().0), picture(&ledger.state), "harm {n}");
+    }
+}
+
+#[test]
+fn unreadable_snapshots_before_a_complete_log_cost_nothing() {
+    let (dir, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pictures = three_groups(dir.path());
+    let folder = Folder::open(dir.path()).unwrap();
+    fs::write(folder.snapshot_path(2), b"rubbish").unwrap();
+    drop(folder);
+    let error = restart(dir.path()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("nothing is lost"), "{error}");
+    assert_eq!(follow(&error, away.path()), 1);
+    assert_eq!(picture(&restart(dir.path()).unwrap().0), pictures[3]);
+}
+
 #[test]
 fn a_damaged_snapshot_is_made_up_for_by_the_one_before() {
     let dir = tempfile::tempdir().unwrap();
@@ -259,7 +371,13 @@ fn a_newer_format_is_refused() {
     let error = Folder::open(dir.path()).unwrap_err();
     assert!(matches!(error, Error::NewerFormat { found: 2, known: 1, .. }), "{error}");
     fs::write(dir.path().join("format"), "soup").unwrap();
-    assert!(matches!(Folder::open(dir.path()), Err(Error::Corrupt { .. })));
+    let error = Folder::open(dir.path()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Corrupt { .. }) && error.to_string().contains("write 1 into it"),
+        "{error}"
+    );
+    fs::write(dir.path().join("format"), "1").unwrap();
+    Folder::open(dir.path()).unwrap();
 }
 
 #[test]
@@ -277,5 +395,8 @@ fn a_log_that_cannot_be_written_releases_nothing_and_says_why() {
     let done = AtomicU64::new(0);
     let error = log::run(LogWriter::new(folder), &waiting, Durability::Sync, &done).unwrap_err();
     assert!(matches!(error, Error::Disk { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&dir.path().display().to_string()), "{text}");
+    assert!(text.contains("No space left on device") && text.contains("free space on it"), "{text}");
     assert_eq!(done.into_inner(), 0);
 }
