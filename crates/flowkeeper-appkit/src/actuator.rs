@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::binder::Binder;
 use crate::control::{Control, State};
+use crate::health::Health;
 use crate::http::{self, Handler, Reply};
 use crate::metrics::Metrics;
 
@@ -31,6 +32,8 @@ pub struct Actuator {
     /// Common tags of all metrics, in Prometheus spelling.
     pub tags: Vec<(String, String)>,
     pub app: Option<Arc<dyn Handler>>,
+    /// Whether the app can work.
+    pub health: Health,
     /// Stops the app.
     pub stop: CancellationToken,
 }
@@ -56,8 +59,15 @@ impl Actuator {
         match parts.as_slice() {
             ["actuator"] if get => json_reply(StatusCode::OK, &self.links(&request)),
             ["actuator", "health"] if get => self.health().await,
-            ["actuator", "health", "liveness" | "readiness"] if get => {
+            ["actuator", "health", "liveness"] if get => {
                 json_reply(StatusCode::OK, &json!({ "status": "UP" }))
+            }
+            ["actuator", "health", "readiness"] if get => {
+                let own = self.own_health();
+                health_reply(
+                    &own["status"],
+                    &json!({ "status": own["status"], "components": { "app": own } }),
+                )
             }
             ["actuator", "info"] if get => json_reply(StatusCode::OK, &self.info()),
             ["actuator", "metrics"] if get => {
@@ -103,24 +113,27 @@ impl Actuator {
         }})
     }
 
+    /// The app and its message system; down when one of them is.
     async fn health(&self) -> Reply {
-        let (status, detail) = match self.binder.health().await {
-            Ok(()) => ("UP", json!({})),
-            Err(error) => ("DOWN", json!({ "error": error.to_string() })),
-        };
-        let binder = json!({ "status": status, "details": detail });
-        let code = if status == "UP" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let own = self.own_health();
+        let binder = component(self.binder.health().await.err().map(|error| error.to_string()));
+        let status = if own["status"] == "UP" { &binder["status"] } else { &own["status"] };
         let body = json!({
             "status": status,
             "components": {
-                "binders": { "status": status, "components": { self.binder.name(): binder } },
+                "app": own,
+                "binders": { "status": binder["status"], "components": { self.binder.name(): binder } },
                 "livenessState": { "status": "UP" },
                 "ping": { "status": "UP" },
-                "readinessState": { "status": "UP" },
+                "readinessState": { "status": own["status"] },
             },
             "groups": ["liveness", "readiness"],
         });
-        json_reply(code, &body)
+        health_reply(status, &body)
+    }
+
+    fn own_health(&self) -> Json {
+        component(self.health.reason())
     }
 
     fn info(&self) -> Json {
@@ -189,6 +202,18 @@ fn describe(binding: &Control) -> Json {
         "binderName": binding.binder,
         "binderType": binding.binder,
     })
+}
+
+/// A part of the health report.
+fn component(trouble: Option<String>) -> Json {
+    match trouble {
+        None => json!({ "status": "UP", "details": {} }),
+        Some(reason) => json!({ "status": "DOWN", "details": { "error": reason } }),
+    }
+}
+
+fn health_reply(status: &Json, body: &Json) -> Reply {
+    json_reply(if status == "UP" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body)
 }
 
 fn json_reply(status: StatusCode, body: &Json) -> Reply {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::health::Health;
 use crate::http::Handler;
 use crate::message::Message;
 use crate::output::Output;
@@ -12,9 +13,12 @@ use crate::output::Output;
 /// Why an app cannot do its work.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// This one message cannot be processed; it is tried again, then put aside.
+    /// This one message cannot be processed, however often it is tried; it is put aside.
     #[error("{0}")]
     Message(String),
+    /// What the message needs is away (a disk, a server); it is tried again until it works.
+    #[error("{0}")]
+    Transient(String),
     /// The app cannot start or go on.
     #[error("{0}")]
     Fatal(String),
@@ -51,6 +55,15 @@ pub struct App {
     pub functions: &'static [&'static str],
     /// What it serves over HTTP beside the actuator.
     pub http: Option<Arc<dyn Handler>>,
+    /// Whether it can work; the app and the runner note it, the actuator shows it.
+    pub health: Health,
+}
+
+impl App {
+    /// An app that serves no HTTP of its own.
+    pub fn new(role: Role, functions: &'static [&'static str]) -> App {
+        App { role, functions, http: None, health: Health::default() }
+    }
 }
 
 /// The place of an app in a stream.
@@ -87,6 +100,6 @@ pub trait Sink: Send {
     /// Takes one message; when it returns, the message is safe.
     ///
     /// # Errors
-    /// The message cannot be taken.
+    /// The message cannot be taken: [`Error::Message`] never, [`Error::Transient`] not now.
     fn write<'a>(&'a mut self, message: &'a Message) -> BoxFuture<'a, Result<(), Error>>;
 }

@@ -133,6 +133,11 @@ pub trait Producer: Send + Sync {
     /// Cancel safety: a cancelled call has sent nothing.
     fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Ack, Error>>;
 
+    /// Why messages are not taken now, when the client knows; for people.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// How many partitions the topic has; `None` where there are none.
     fn partitions(&self) -> Option<u32>;
 

@@ -118,12 +118,13 @@ async fn run_process(launch: &Launch<'_>, props: Props) -> Result<(), Error> {
         bindings: controls.collect(),
         metrics,
         tags: metric_tags(launch, &props)?,
-        app: app.http,
+        app: app.http.clone(),
+        health: app.health.clone(),
         stop: stop.clone(),
     });
     let server = task::spawn(http::serve(listener, actuator, stop.clone()));
     tracing::info!("{}-{} is running", launch.name, launch.kind);
-    let result = within_grace(runner::run(app.role, input, output, stop.clone()), &stop, grace).await;
+    let result = within_grace(runner::run(app, input, output, stop.clone()), &stop, grace).await;
     stop.cancel();
     // Replies under way are finished, idle connections are not waited for.
     let _ = tokio::time::timeout(Duration::from_secs(2), server.join()).await;

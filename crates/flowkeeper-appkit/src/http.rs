@@ -30,6 +30,11 @@ pub type Reply = Response<Full<Bytes>>;
 
 /// Answers requests.
 pub trait Handler: Send + Sync {
+    /// The path of its endpoint, as it is told to people.
+    fn path(&self) -> &str {
+        "/"
+    }
+
     /// Answers one request. Cancel safety: dropped when the client goes away.
     fn handle(self: Arc<Self>, request: Request<Incoming>) -> BoxFuture<'static, Reply>;
 }
@@ -119,11 +124,31 @@ pub fn empty(status: StatusCode) -> Reply {
 /// An error in the form Spring Boot gives it.
 pub fn error(status: StatusCode, path: &str, message: &str) -> Reply {
     let body = serde_json::json!({
-        "timestamp": jiff::Timestamp::now().to_string(),
+        // Always three digits and a numeric offset, as Jackson writes a date.
+        "timestamp": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3f+00:00").to_string(),
         "status": status.as_u16(),
         "error": status.canonical_reason().unwrap_or_default(),
         "message": message,
         "path": path,
     });
     reply(status, "application/json", body.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_has_the_shape_of_spring_boots() {
+        let reply = error(StatusCode::NOT_FOUND, "/x", "No static resource");
+        let body: serde_json::Value =
+            serde_json::from_slice(&reply.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        assert_eq!((&body["status"], &body["error"]), (&404.into(), &"Not Found".into()));
+        let timestamp = body["timestamp"].as_str().unwrap();
+        let shape: String = timestamp.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+        assert_eq!(shape, "9999-99-99T99:99:99.999+99:99");
+        assert!(timestamp.ends_with("+00:00"), "{timestamp}");
+    }
 }

@@ -7,10 +7,12 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::console::{OutputEnd, Watched};
 use crate::props::{self, Props};
 
 /// The target of messages a sink logs on purpose; their logger is in the field `logger`.
@@ -71,6 +73,15 @@ pub fn install(levels: Levels) {
     let _ = tracing::subscriber::set_global_default(subscriber(levels, std::io::stdout));
 }
 
+/// Installs the subscriber of a pipeline in the foreground: what sinks log on purpose goes to standard output, which is
+/// watched, and what the apps have to say of themselves, from warnings on, to standard error.
+pub fn install_in_foreground(end: OutputEnd) {
+    let levels = Levels { app: LevelFilter::WARN, ..Levels::default() };
+    let output = move || Watched { inner: std::io::stdout(), end: end.clone() };
+    let writer = output.with_filter(|event| event.target() == SINK_TARGET).or_else(std::io::stderr);
+    let _ = tracing::subscriber::set_global_default(subscriber(levels, writer));
+}
+
 /// The line format.
 struct Line;
 
@@ -128,7 +139,7 @@ impl Visit for Fields {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
@@ -146,6 +157,33 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// What an action logs at the usual levels.
+    pub(crate) fn logged(action: impl FnOnce()) -> String {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = subscriber(Levels::default(), move || writer.clone());
+        tracing::subscriber::with_default(subscriber, action);
+        let bytes = captured.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_does_not_end_an_app() {
+        struct Gone;
+        impl io::Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        }
+        tracing::subscriber::with_default(subscriber(Levels::default(), || Gone), || {
+            tracing::info!(target: SINK_TARGET, logger = "my-log", "nobody reads this");
+        });
     }
 
     #[test]

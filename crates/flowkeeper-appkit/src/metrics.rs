@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::skips::Skips;
+
 /// The counters of one app.
 #[derive(Debug)]
 pub struct Metrics {
@@ -11,6 +13,8 @@ pub struct Metrics {
     pub input: Channel,
     /// Messages sent to `output`.
     pub output: Channel,
+    /// Messages that were skipped.
+    pub skips: Skips,
 }
 
 /// Counts and times of one channel.
@@ -32,7 +36,7 @@ pub struct Measurement {
 
 impl Default for Metrics {
     fn default() -> Metrics {
-        Metrics { started: Instant::now(), input: Channel::default(), output: Channel::default() }
+        Metrics::new(Skips::default())
     }
 }
 
@@ -54,6 +58,11 @@ impl Channel {
 }
 
 impl Metrics {
+    /// Counters that begin now; skipped messages are counted in `skips`.
+    pub fn new(skips: Skips) -> Metrics {
+        Metrics { started: Instant::now(), input: Channel::default(), output: Channel::default(), skips }
+    }
+
     /// All measurements, as `/actuator/metrics` lists them.
     pub fn measurements(&self) -> Vec<Measurement> {
         let channels = [&self.input, &self.output];

@@ -64,6 +64,16 @@ impl Output {
         &self.control
     }
 
+    /// Counts a message that is left out for good and says why.
+    pub fn skip(&self, reason: &str) {
+        self.metrics.skips.note(reason);
+    }
+
+    /// Why the message system does not take messages now, when its client knows.
+    pub fn trouble(&self) -> Option<String> {
+        self.producer.trouble()
+    }
+
     /// Queues a message and returns its acknowledgement; waits while the binding is stopped or the queue is full.
     ///
     /// Order: of the calls. Cancel safety: a cancelled call has sent nothing.
@@ -94,6 +104,7 @@ impl Output {
     pub async fn deliver(&self, messages: &[Message]) -> Result<(), Undelivered> {
         let mut from = 0;
         let mut pause = Duration::from_millis(100);
+        let mut has_warned = false;
         while from < messages.len() {
             let mut acks = Vec::with_capacity(messages.len() - from);
             let mut failure = None;
@@ -118,12 +129,19 @@ impl Output {
             match failure {
                 None => {}
                 Some(error) if error.is_retryable() => {
-                    tracing::warn!("sending failed, trying again: {error}");
+                    if std::mem::replace(&mut has_warned, true) {
+                        tracing::debug!("sending failed again: {error}");
+                    } else {
+                        tracing::warn!("sending failed, trying again until it works: {error}");
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(MAX_PAUSE);
                 }
                 Some(error) => return Err(Undelivered { index: from, error }),
             }
+        }
+        if has_warned {
+            tracing::info!("sending works again");
         }
         Ok(())
     }

@@ -1,18 +1,23 @@
 //! Runs an app over its bindings: receive, process, send, commit, in this order.
 //!
 //! A batch is committed when every message of it was processed and every message made from it is acknowledged, so that a
-//! crash at any point repeats messages but loses none. A message that fails is tried again after a pause, then put aside
-//! (dead letter topic, or skipped with an error in the log) and counted.
+//! crash at any point repeats messages but loses none.
+//!
+//! A message that cannot be processed is put aside at once (dead letter topic, or skipped with an error in the log) and
+//! counted: trying again would fail again. Where only something the app needs is away, the message is tried again after
+//! pauses, and the app's health says so; after the last attempt it goes to the dead letter topic if there is one, else the app
+//! waits on, since nothing is wrong with the message.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Error, Processor, Role, Sink};
+use crate::app::{App, Error, Processor, Role, Sink};
 use crate::binder::settings::InputSettings;
 use crate::binder::{self, Binder, Consumer, Rejected};
 use crate::control::{Control, State};
+use crate::health::Health;
 use crate::message::{CONTENT_TYPE, DEFAULT_CONTENT_TYPE, Message};
 use crate::metrics::Metrics;
 use crate::output::{Output, Undelivered};
@@ -62,8 +67,14 @@ impl Input {
     }
 }
 
-/// What a consuming app does with a message.
-enum Step {
+/// A consuming app.
+struct Step {
+    work: Work,
+    health: Health,
+}
+
+/// What it does with a message.
+enum Work {
     Processor(Box<dyn Processor>),
     Sink(Box<dyn Sink>),
 }
@@ -73,24 +84,25 @@ enum Step {
 /// # Errors
 /// The app cannot go on. What it had not committed comes again.
 pub async fn run(
-    role: Role,
+    app: App,
     input: Option<Input>,
     output: Option<Arc<Output>>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let missing = |which: &str| Error::Fatal(format!("the app has no {which} binding"));
-    let result = match role {
+    let step = |work| Step { work, health: app.health };
+    let result = match app.role {
         Role::Source(source) => {
             let output = output.clone().ok_or_else(|| missing("output"))?;
             source.run(output, stop).await
         }
         Role::Processor(processor) => {
             let input = input.ok_or_else(|| missing("input"))?;
-            consume(Step::Processor(processor), input, output.as_deref(), stop).await
+            consume(step(Work::Processor(processor)), input, output.as_deref(), stop).await
         }
         Role::Sink(sink) => {
             let input = input.ok_or_else(|| missing("input"))?;
-            consume(Step::Sink(sink), input, None, stop).await
+            consume(step(Work::Sink(sink)), input, None, stop).await
         }
     };
     if let Some(output) = output {
@@ -174,19 +186,34 @@ async fn process_batch(
         loop {
             let started = Instant::now();
             let n_before = sent.len();
-            let result = match step {
-                Step::Processor(processor) => processor.process(&message, &mut sent),
-                Step::Sink(sink) => sink.write(&message).await,
+            let result = match &mut step.work {
+                Work::Processor(processor) => processor.process(&message, &mut sent),
+                Work::Sink(sink) => sink.write(&message).await,
             };
             input.metrics.input.record(result.is_ok(), started.elapsed());
             let reason = match result {
-                Ok(()) => break,
-                Err(Error::Message(reason)) => reason,
+                Ok(()) => {
+                    if step.health.up() {
+                        tracing::info!("the app works again");
+                    }
+                    break;
+                }
+                Err(Error::Message(reason)) => {
+                    sent.truncate(n_before);
+                    put_aside(input, index, &reason).await?;
+                    break;
+                }
+                Err(Error::Transient(reason)) => reason,
                 Err(error) => return Err(error),
             };
             sent.truncate(n_before);
-            if attempt >= input.settings.retry.max_attempts {
-                put_aside(input, index, &reason).await?;
+            if step.health.down(&reason) {
+                tracing::warn!("trying again until it works: {reason}");
+            }
+            if attempt >= input.settings.retry.max_attempts
+                && input.consumer.reject(index, &reason).await? == Rejected::DeadLettered
+            {
+                tracing::error!("a message went to the dead letter topic after {attempt} attempts: {reason}");
                 break;
             }
             tracing::debug!(attempt, "message failed, trying again: {reason}");
@@ -194,7 +221,7 @@ async fn process_batch(
                 () = stop.cancelled() => return Ok(Outcome::Stopped),
                 () = tokio::time::sleep(input.settings.retry.pause(attempt)) => {}
             }
-            attempt += 1;
+            attempt = attempt.saturating_add(1);
         }
     }
     if let Some(output) = output {
@@ -219,7 +246,7 @@ async fn deliver(
         match delivered {
             Ok(()) => return Ok(Outcome::Done),
             Err(Undelivered { index, error: binder::Error::Refused(reason) }) => {
-                tracing::error!("a message was skipped: {reason}");
+                output.skip(&reason);
                 messages = &messages[index + 1..];
             }
             Err(undelivered) => return Err(undelivered.error.into()),
@@ -234,12 +261,9 @@ async fn stopped_for_long(stop: &CancellationToken) {
 }
 
 async fn put_aside(input: &mut Input, index: usize, reason: &str) -> Result<(), Error> {
-    let attempts = input.settings.retry.max_attempts;
     match input.consumer.reject(index, reason).await? {
-        Rejected::Skipped => tracing::error!("a message was skipped after {attempts} attempts: {reason}"),
-        Rejected::DeadLettered => {
-            tracing::error!("a message went to the dead letter topic after {attempts} attempts: {reason}");
-        }
+        Rejected::Skipped => input.metrics.skips.note(reason),
+        Rejected::DeadLettered => tracing::error!("a message went to the dead letter topic: {reason}"),
     }
     Ok(())
 }

@@ -38,6 +38,14 @@ impl<T> Drop for Task<T> {
     }
 }
 
+/// Starts a thread that ends by itself; nobody waits for it.
+///
+/// # Errors
+/// The system has no thread left.
+pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
 /// Runs something that blocks, off the runtime.
 ///
 /// # Panics

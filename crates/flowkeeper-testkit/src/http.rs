@@ -52,6 +52,31 @@ pub fn exchange(
         head.push_str(&format!("Content-Length: {}\r\n", body.unwrap_or_default().len()));
     }
     stream.write_all(format!("{head}\r\n{}", body.unwrap_or_default()).as_bytes())?;
+    read_answer(stream)
+}
+
+/// Posts a form of `length` bytes, however early the server answers; gives its status.
+///
+/// # Errors
+/// As [`exchange`].
+pub fn post_large_form(addr: &str, path: &str, length: usize) -> io::Result<u16> {
+    let stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let mut writer = stream.try_clone()?;
+    // A server that refuses closes the connection while we write: what counts is its answer.
+    let sender = std::thread::spawn(move || {
+        let _ = writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(&vec![b'x'; length]));
+    });
+    let status = read_answer(stream).map(|answer| answer.status);
+    let _ = sender.join();
+    status
+}
+
+fn read_answer(mut stream: TcpStream) -> io::Result<Answer> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);

@@ -11,6 +11,7 @@ use crate::task::{self, Task};
 struct Served {
     address: std::net::SocketAddr,
     control: Control,
+    health: Health,
     stop: CancellationToken,
     server: Task<()>,
 }
@@ -18,7 +19,7 @@ struct Served {
 async fn serve(binder: Arc<dyn Binder>) -> Served {
     let mut control = Control::new("input", "stream.time", true, "memory", true);
     control.group = Some("stream".to_owned());
-    let stop = CancellationToken::new();
+    let (stop, health) = (CancellationToken::new(), Health::default());
     let actuator = Actuator {
         app_name: "log".to_owned(),
         app_kind: "sink".to_owned(),
@@ -27,12 +28,13 @@ async fn serve(binder: Arc<dyn Binder>) -> Served {
         metrics: Arc::default(),
         tags: vec![("stream_name".to_owned(), "stream".to_owned())],
         app: None,
+        health: health.clone(),
         stop: stop.clone(),
     };
     let listener = http::bind("127.0.0.1", 0).await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = task::spawn(http::serve(listener, Arc::new(actuator), stop.clone()));
-    Served { address, control, stop, server }
+    Served { address, control, health, stop, server }
 }
 
 impl Served {
@@ -134,4 +136,21 @@ async fn an_app_without_its_message_system_is_down_but_alive() {
     assert_eq!(status, 503);
     assert!(body.contains("no broker answers"), "{body}");
     assert_eq!(served.get("/actuator/health/liveness").await["status"], "UP");
+}
+
+#[tokio::test]
+async fn an_app_that_waits_for_something_is_down_and_says_for_what() {
+    let served = serve(Arc::new(MemoryBinder::default())).await;
+    served.health.down("the directory /x does not exist");
+    for path in ["/actuator/health", "/actuator/health/readiness"] {
+        let (status, body) = served.request("GET", path, "").await;
+        assert_eq!(status, 503, "{path}");
+        let body: Json = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["status"], "DOWN");
+        assert_eq!(body["components"]["app"]["details"]["error"], "the directory /x does not exist");
+    }
+    assert_eq!(served.get("/actuator/health/liveness").await["status"], "UP");
+    served.health.up();
+    assert_eq!(served.get("/actuator/health").await["status"], "UP");
+    assert_eq!(served.get("/actuator/health/readiness").await["status"], "UP");
 }

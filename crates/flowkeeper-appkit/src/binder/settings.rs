@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::{ConsumerSpec, Error, ProducerSpec};
+use crate::excerpt;
 use crate::expr::Expression;
 use crate::message::DEFAULT_CONTENT_TYPE;
 use crate::props::{self, Props};
@@ -95,9 +96,10 @@ impl<'p> Binding<'p> {
     fn expression(&self, key: &str, over_value: bool) -> Result<Option<Expression>, Error> {
         let Some(text) = self.text(key)? else { return Ok(None) };
         let parse = if over_value { Expression::parse_over_value } else { Expression::parse };
-        parse(&text)
-            .map(Some)
-            .map_err(|e| Error::Invalid(format!("the expression '{text}' of {key} is wrong: {e}")))
+        parse(&text).map(Some).map_err(|e| {
+            let shown = excerpt::around(&text, e.position);
+            Error::Invalid(format!("the expression '{shown}' of {key} is wrong: {e}"))
+        })
     }
 }
 

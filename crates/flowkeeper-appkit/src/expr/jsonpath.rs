@@ -8,6 +8,7 @@ mod filter;
 mod reader;
 
 use super::ops;
+use crate::excerpt;
 use crate::value::{Map, Value};
 use filter::Filter;
 
@@ -46,8 +47,9 @@ impl JsonPath {
     /// # Errors
     /// What is wrong with it, as a sentence.
     pub(super) fn parse(text: &str) -> Result<JsonPath, String> {
-        reader::read(text)
-            .map_err(|(message, at)| format!("the JSON path '{text}' is wrong at {at}: {message}"))
+        reader::read(text).map_err(|(message, at)| {
+            format!("the JSON path '{}' is wrong at {at}: {message}", excerpt::around(text, at))
+        })
     }
 
     /// Whether the path names at most one place.
@@ -220,6 +222,10 @@ mod tests {
             ("$..price.sum()", "45.5"),
             ("$.store.book[*].tags[*]", "[\"p\",\"q\"]"),
             ("$.store.nothing[*]", "[]"),
+            ("$.store.book.[*].price", "[8,12,5.5]"),
+            ("$.['store'].book.[0].['title']", "\"A\""),
+            ("$.store.book.[?(@.['price'] < 6)].title", "[\"C\"]"),
+            ("$.store.book[0].[*].length()", "4"),
             ("$", &Value::parse_json(STORE.as_bytes()).unwrap().to_json()),
         ];
         for (path, expected) in cases {
@@ -235,7 +241,7 @@ mod tests {
 
     #[test]
     fn malformed_paths_say_where() {
-        for path in ["", "$.", "$[", "$.a[?(@.x <)]", "$.a[?(@.x", "$.a.explode()", "$[']", "$ x"] {
+        for path in ["", "$.", "$.[", "$[", "$.a[?(@.x <)]", "$.a[?(@.x", "$.a.explode()", "$[']", "$ x"] {
             let message = JsonPath::parse(path).unwrap_err();
             assert!(message.contains("is wrong at"), "{path}: {message}");
         }

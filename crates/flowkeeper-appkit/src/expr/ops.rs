@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::ast::Binary;
 use super::methods;
+use crate::excerpt;
 use crate::value::{Value, text::double_text};
 
 /// A value for a message: its type, and itself when short.
@@ -154,7 +155,7 @@ fn double_arithmetic(op: Binary, a: f64, b: f64) -> Value {
 
 /// `Integer.parseInt` and friends accept a sign and digits, nothing else.
 pub(super) fn parse_number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("'{text}' is no number of that type"))
+    text.parse().map_err(|_| format!("'{}' is no number of that type", excerpt::around(text, 0)))
 }
 
 /// `Double.parseDouble`: also surrounding blanks and a type suffix.
@@ -165,8 +166,10 @@ pub(super) fn parse_double(text: &str) -> Result<f64, String> {
         "Infinity" | "+Infinity" => Ok(f64::INFINITY),
         "-Infinity" => Ok(f64::NEG_INFINITY),
         // Rust would take "inf" and "nan", Java does not.
-        _ if body.contains(['n', 'i', 'N', 'I']) => Err(format!("'{text}' is no number")),
-        _ => body.parse().map_err(|_| format!("'{text}' is no number")),
+        _ if body.contains(['n', 'i', 'N', 'I']) => {
+            Err(format!("'{}' is no number", excerpt::around(text, 0)))
+        }
+        _ => body.parse().map_err(|_| format!("'{}' is no number", excerpt::around(text, 0))),
     }
 }
 

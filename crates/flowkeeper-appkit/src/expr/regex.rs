@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::methods::MAX_TEXT;
+use crate::excerpt;
 
 /// Compiled patterns may take this much memory.
 const MAX_COMPILED: usize = 1 << 20;
@@ -49,7 +50,7 @@ impl JavaRegex {
             RegexBuilder::new(text).size_limit(MAX_COMPILED).build().map_err(|e| {
                 let reason = e.to_string();
                 let last = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                format!("the regular expression '{pattern}' cannot be used: {last}")
+                format!("the regular expression '{}' cannot be used: {last}", excerpt::around(pattern, 0))
             })
         };
         Ok(JavaRegex { find: build(&translated)?, full: build(&format!(r"\A(?:{translated})\z"))? })
@@ -193,7 +194,8 @@ impl Template {
 fn translate(pattern: &str) -> Result<String, String> {
     let refuse = |what: &str| {
         Err(format!(
-            "the regular expression '{pattern}' uses {what}, which would need backtracking and is not supported"
+            "the regular expression '{}' uses {what}, which would need backtracking and is not supported",
+            excerpt::around(pattern, 0)
         ))
     };
     let dot_all = pattern.starts_with("(?s)") || pattern.starts_with("(?is)") || pattern.starts_with("(?si)");
@@ -206,7 +208,10 @@ fn translate(pattern: &str) -> Result<String, String> {
         match c {
             '\\' => {
                 let Some(next) = chars.next() else {
-                    return Err(format!("the regular expression '{pattern}' ends in a backslash"));
+                    return Err(format!(
+                        "the regular expression '{}' ends in a backslash",
+                        excerpt::around(pattern, usize::MAX)
+                    ));
                 };
                 match next {
                     'd' => out.push_str("[0-9]"),

@@ -232,7 +232,9 @@ static METHODS: &[StaticMethod] = &[
     method(UuidType, "randomUUID", 0..=0, |_| Ok(Uuid::new_v4().to_string().into())),
     method(UuidType, "fromString", 1..=1, |a| {
         let text = text(a, 0)?;
-        Uuid::parse_str(&text).map(|u| u.to_string().into()).map_err(|_| format!("'{text}' is no UUID"))
+        Uuid::parse_str(&text)
+            .map(|u| u.to_string().into())
+            .map_err(|_| format!("'{}' is no UUID", crate::excerpt::around(&text, 0)))
     }),
     method(Instant, "now", 0..=0, |_| Ok(jiff::Timestamp::now().to_string().into())),
     method(LocalDate, "now", 0..=0, |_| Ok(jiff::ZonedDateTime::now().date().to_string().into())),

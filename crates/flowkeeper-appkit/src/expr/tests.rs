@@ -120,7 +120,10 @@ fn what_cannot_run_is_refused_with_position_and_hint() {
             "payload matches '['",
             "the regular expression '[' cannot be used: unclosed character class at position 16",
         ),
-        ("#jsonPath(payload, '$.[')", "the JSON path '$.[' is wrong at 2: a name is missing at position 19"),
+        (
+            "#jsonPath(payload, '$.[')",
+            "the JSON path '$.[' is wrong at 3: an index, a name in quotes, '*' or '?' is missing at position 19",
+        ),
         ("", "expected a value, found the end of the expression at position 0"),
         (
             "T(java.lang.Maths).abs(1)",

@@ -38,9 +38,14 @@ async fn send(producer: &dyn Producer, text: &str) -> binder::Ack {
     producer.send(Outgoing { message, ..Outgoing::default() }).await.unwrap()
 }
 
+fn away() -> Error {
+    Error::Transient("the disk is full".to_owned())
+}
+
 /// Fails on "bad" as often as told, and doubles everything else.
 struct Doubler {
     n_failures: usize,
+    error: Error,
 }
 
 impl Processor for Doubler {
@@ -48,7 +53,7 @@ impl Processor for Doubler {
         out.push(message.clone());
         if message.payload == "bad" && self.n_failures > 0 {
             self.n_failures -= 1;
-            return Err(Error::Message("bad payload".to_owned()));
+            return Err(self.error.clone());
         }
         out.push(message.clone());
         Ok(())
@@ -66,7 +71,7 @@ impl Sink for Collector {
 }
 
 /// Runs a doubler over some messages and returns what it sent and what it counted.
-async fn doubled(texts: &[&str], n_failures: usize) -> (Vec<String>, (u64, u64)) {
+async fn doubled(texts: &[&str], n_failures: usize, error: Error) -> (Vec<String>, (u64, u64)) {
     let binder = MemoryBinder::default();
     let producer = sender(&binder).await;
     for text in texts {
@@ -79,8 +84,9 @@ async fn doubled(texts: &[&str], n_failures: usize) -> (Vec<String>, (u64, u64))
     let mut consumer = binder.consumer(spec).await.unwrap();
     let input = Input::open(&binder, input, metrics.clone()).await.unwrap();
     let output = Output::open(&binder, output, metrics.clone()).await.unwrap();
-    let role = Role::Processor(Box::new(Doubler { n_failures }));
-    let app = run(role, Some(input), Some(Arc::new(output)), CancellationToken::new());
+    let doubler = App::new(Role::Processor(Box::new(Doubler { n_failures, error })), &[]);
+    let health = doubler.health.clone();
+    let app = run(doubler, Some(input), Some(Arc::new(output)), CancellationToken::new());
     let received = async {
         let mut received = Vec::new();
         while let Some(batch) = consumer.receive(10).await.unwrap() {
@@ -91,28 +97,61 @@ async fn doubled(texts: &[&str], n_failures: usize) -> (Vec<String>, (u64, u64))
     };
     let (result, received) = tokio::join!(app, received);
     result.unwrap();
+    assert_eq!(health.reason(), None);
     (received, metrics.input.counts())
 }
 
 #[tokio::test]
 async fn a_processor_ends_with_its_input_and_keeps_order() {
-    let (received, counts) = doubled(&["a", "b"], 0).await;
+    let (received, counts) = doubled(&["a", "b"], 0, away()).await;
     assert_eq!(received, ["a", "a", "b", "b"]);
     assert_eq!(counts, (2, 0));
 }
 
 #[tokio::test]
-async fn a_failed_message_is_tried_again_without_leftovers() {
-    let (received, counts) = doubled(&["a", "bad", "b"], 2).await;
+async fn a_message_whose_target_is_away_is_tried_until_it_is_back_without_leftovers() {
+    // More often than `max-attempts`: nothing is wrong with the message, so it is not lost.
+    let (received, counts) = doubled(&["a", "bad", "b"], 5, away()).await;
     assert_eq!(received, ["a", "a", "bad", "bad", "b", "b"]);
-    assert_eq!(counts, (3, 2));
+    assert_eq!(counts, (3, 5));
 }
 
 #[tokio::test]
-async fn a_message_that_always_fails_is_skipped() {
-    let (received, counts) = doubled(&["a", "bad", "b"], usize::MAX).await;
+async fn a_message_that_cannot_be_processed_is_skipped_at_once() {
+    let error = Error::Message("bad payload".to_owned());
+    let (received, counts) = doubled(&["a", "bad", "b"], usize::MAX, error).await;
     assert_eq!(received, ["a", "a", "b", "b"]);
-    assert_eq!(counts, (2, 3));
+    assert_eq!(counts, (2, 1));
+}
+
+/// A sink whose target never comes back.
+struct Stuck;
+
+impl Sink for Stuck {
+    fn write<'a>(&'a mut self, _: &'a Message) -> BoxFuture<'a, Result<(), Error>> {
+        async { Err(away()) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn while_its_target_is_away_an_app_is_down_and_can_be_stopped() {
+    let binder = MemoryBinder::default();
+    let producer = sender(&binder).await;
+    let mut ack = send(&*producer, "x").await;
+    let input = Input::open(&binder, settings(&[]).0, Arc::default()).await.unwrap();
+    let (stop, stuck) = (CancellationToken::new(), App::new(Role::Sink(Box::new(Stuck)), &[]));
+    let health = stuck.health.clone();
+    let app = run(stuck, Some(input), None, stop.clone());
+    let check = async {
+        while health.reason().is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(health.reason().as_deref(), Some("the disk is full"));
+        stop.cancel();
+    };
+    let (result, ()) = tokio::join!(app, check);
+    result.unwrap();
+    assert!((&mut ack).now_or_never().is_none(), "the message comes again");
 }
 
 #[tokio::test]
@@ -123,7 +162,7 @@ async fn a_sinks_message_is_acknowledged_when_it_is_written() {
     let sink = Collector::default();
     let input = Input::open(&binder, settings(&[]).0, Arc::default()).await.unwrap();
     let stop = CancellationToken::new();
-    let app = run(Role::Sink(Box::new(sink.clone())), Some(input), None, stop.clone());
+    let app = run(App::new(Role::Sink(Box::new(sink.clone())), &[]), Some(input), None, stop.clone());
     let control = async {
         ack.await.unwrap();
         assert_eq!(*sink.0.lock().unwrap(), ["x"]);
@@ -143,7 +182,7 @@ async fn a_paused_input_takes_nothing_until_it_runs_again() {
     let control = input.control().clone();
     assert_eq!(control.state(), State::Stopped);
     let stop = CancellationToken::new();
-    let app = run(Role::Sink(Box::new(sink.clone())), Some(input), None, stop.clone());
+    let app = run(App::new(Role::Sink(Box::new(sink.clone())), &[]), Some(input), None, stop.clone());
     let check = async {
         let mut ack = send(&*producer, "x").await;
         for _ in 0..20 {

@@ -1,5 +1,7 @@
 //! Options as users write them: short names, checks of names and values, and helpful refusals.
 
+use flowkeeper_appkit::app::Error;
+use flowkeeper_appkit::excerpt;
 use flowkeeper_appkit::expr::Expression;
 use flowkeeper_appkit::props::parse_duration;
 use flowkeeper_appkit::suggest::nearest;
@@ -10,21 +12,24 @@ use super::{AppDescriptor, OptionDescriptor};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     #[error(
-        "the {kind} '{app}' has no option '{option}'{}; `flowkeeper app info --name {app} --type {kind}` lists its options",
+        "the {kind} '{app}' has no option '{option}'; {}`flowkeeper app info --name {app} --type {kind}` lists its options",
         hint_text(.hint)
     )]
     Unknown { app: String, kind: &'static str, option: String, hint: Option<String> },
     #[error("the option '{option}' of {app} could mean {}; write it in full", .candidates.join(" or "))]
     Ambiguous { app: String, option: String, candidates: Vec<String> },
-    #[error("the option '{option}' is '{value}', but {expected} is expected")]
+    #[error("the option '{option}' is '{}', but {expected} is expected", excerpt::around(.value, 0))]
     Value { option: String, value: String, expected: String },
     /// An expression that cannot run; the position counts characters of the value from 0.
-    #[error("the option '{option}' is the expression '{value}', which cannot be used: {message}")]
+    #[error(
+        "the option '{option}' is the expression '{}', which cannot be used: {message}",
+        excerpt::around(.value, *.position)
+    )]
     Expression { option: String, value: String, message: String, position: usize },
 }
 
 fn hint_text(hint: &Option<String>) -> String {
-    hint.as_ref().map(|h| format!(", did you mean '{h}'?")).unwrap_or_default()
+    hint.as_ref().map(|h| format!("did you mean '{h}'? ")).unwrap_or_default()
 }
 
 /// Prefixes of properties that belong to the platform, not to an app.
@@ -155,6 +160,14 @@ impl OptionDescriptor {
 /// Lower case without dashes and underscores, as Spring compares names.
 fn canonical(name: &str) -> String {
     name.chars().filter(|c| *c != '-' && *c != '_').flat_map(char::to_lowercase).collect()
+}
+
+/// Reads an option that is an expression.
+pub(crate) fn parse_expression(option: &OptionDescriptor, text: &str) -> Result<Expression, Error> {
+    Expression::parse(text).map_err(|error| {
+        let shown = excerpt::around(text, error.position);
+        Error::Fatal(format!("the expression '{shown}' of {} cannot be used: {error}", option.name))
+    })
 }
 
 /// The check of options that are expressions over a message.

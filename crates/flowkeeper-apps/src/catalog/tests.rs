@@ -64,7 +64,7 @@ fn wrong_options_are_refused_with_what_to_do() {
             "transform",
             "expresion",
             "payload",
-            "the processor 'transform' has no option 'expresion', did you mean 'expression'?; `flowkeeper app info \
+            "the processor 'transform' has no option 'expresion'; did you mean 'expression'? `flowkeeper app info \
              --name transform --type processor` lists its options",
         ),
         (
@@ -117,4 +117,16 @@ fn an_expressions_position_reaches_the_caller() {
     let error =
         find(AppKind::Processor, "transform").unwrap().check_options(&[("expression", "payload.x + #y")]);
     assert!(matches!(error, Err(OptionError::Expression { position: 12, .. })), "{error:?}");
+}
+
+#[test]
+fn long_values_are_cut_around_the_mistake() {
+    let expression = format!("'{}' + payload.explode() + '{}'", "a".repeat(500), "b".repeat(500));
+    let error = find(AppKind::Processor, "transform").unwrap().check_options(&[("expression", &expression)]);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("…") && error.contains("payload.explode()"), "{error}");
+    assert!(error.len() < 300, "{error}");
+    let error =
+        find(AppKind::Sink, "log").unwrap().check_options(&[("level", &"x".repeat(500))]).unwrap_err();
+    assert!(error.to_string().len() < 300, "{error}");
 }

@@ -10,13 +10,7 @@ pub(crate) const DESCRIPTOR: AppDescriptor = AppDescriptor {
     name: "bridge",
     summary: "Passes every message on unchanged",
     options: &[],
-    build: |_| {
-        Ok(App {
-            role: Role::Processor(Box::new(Bridge)),
-            functions: &["bridgeFunction", "bridge"],
-            http: None,
-        })
-    },
+    build: |_| Ok(App::new(Role::Processor(Box::new(Bridge)), &["bridgeFunction", "bridge"])),
 };
 
 struct Bridge;

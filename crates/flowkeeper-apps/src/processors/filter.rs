@@ -27,7 +27,7 @@ pub(crate) const DESCRIPTOR: AppDescriptor = AppDescriptor {
 
 fn build(props: &Props) -> Result<App, Error> {
     let filter = Filter { expression: parse(props, &EXPRESSION)? };
-    Ok(App { role: Role::Processor(Box::new(filter)), functions: &["filterFunction"], http: None })
+    Ok(App::new(Role::Processor(Box::new(filter)), &["filterFunction"]))
 }
 
 struct Filter {

@@ -8,7 +8,7 @@ use flowkeeper_appkit::props::Props;
 use flowkeeper_appkit::value::Value;
 use uuid::Uuid;
 
-use crate::catalog::options::check_expression;
+use crate::catalog::options::{check_expression, parse_expression};
 use crate::catalog::{AppDescriptor, AppKind, OptionDescriptor};
 
 const EXPRESSION: OptionDescriptor = OptionDescriptor {
@@ -46,9 +46,7 @@ pub(crate) const DESCRIPTOR: AppDescriptor = AppDescriptor {
 fn build(props: &Props) -> Result<App, Error> {
     let expression = match props.text(EXPRESSION.name)? {
         None => None,
-        Some(text) => Some(Expression::parse(&text).map_err(|e| {
-            Error::Fatal(format!("the expression '{text}' of {} cannot be used: {e}", EXPRESSION.name))
-        })?),
+        Some(text) => Some(parse_expression(&EXPRESSION, &text)?),
     };
     // Not `text`: a blank is a delimiter.
     let delimiters = props.get(DELIMITERS.name)?.filter(|d| !d.is_empty());
@@ -59,7 +57,7 @@ fn build(props: &Props) -> Result<App, Error> {
     }
     let splitter =
         Splitter { expression, delimiters, apply_sequence: props.bool(APPLY_SEQUENCE.name)?.unwrap_or(true) };
-    Ok(App { role: Role::Processor(Box::new(splitter)), functions: &["splitterFunction"], http: None })
+    Ok(App::new(Role::Processor(Box::new(splitter)), &["splitterFunction"]))
 }
 
 struct Splitter {

@@ -5,7 +5,7 @@ use flowkeeper_appkit::expr::Expression;
 use flowkeeper_appkit::message::Message;
 use flowkeeper_appkit::props::Props;
 
-use crate::catalog::options::check_expression;
+use crate::catalog::options::{check_expression, parse_expression};
 use crate::catalog::{AppDescriptor, AppKind, OptionDescriptor};
 
 const EXPRESSION: OptionDescriptor = OptionDescriptor {
@@ -26,15 +26,14 @@ pub(crate) const DESCRIPTOR: AppDescriptor = AppDescriptor {
 
 fn build(props: &Props) -> Result<App, Error> {
     let transform = Transform { expression: parse(props, &EXPRESSION)? };
-    Ok(App { role: Role::Processor(Box::new(transform)), functions: &["spelFunction"], http: None })
+    Ok(App::new(Role::Processor(Box::new(transform)), &["spelFunction"]))
 }
 
 /// Reads an option that is an expression.
 pub(super) fn parse(props: &Props, option: &OptionDescriptor) -> Result<Expression, Error> {
     let text = props.text(option.name)?;
     let text = text.as_deref().or(option.default).unwrap_or("payload");
-    Expression::parse(text)
-        .map_err(|e| Error::Fatal(format!("the expression '{text}' of {} cannot be used: {e}", option.name)))
+    parse_expression(option, text)
 }
 
 struct Transform {

@@ -1,13 +1,15 @@
 //! `file`: writes messages to files.
 //!
 //! A message is in the file when it is acknowledged; several messages never mix, since each is one write. The name may come
-//! from the message; it stays below the directory.
+//! from the message; it stays below the directory. A directory that cannot be used keeps the app from starting; while it runs,
+//! a message that cannot be written for want of space or access waits until it can.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 use flowkeeper_appkit::app::{App, Error, Role, Sink};
+use flowkeeper_appkit::excerpt;
 use flowkeeper_appkit::expr::Expression;
 use flowkeeper_appkit::message::Message;
 use flowkeeper_appkit::props::Props;
@@ -15,8 +17,9 @@ use flowkeeper_appkit::task;
 use flowkeeper_appkit::value::Value;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use rustix::fs::{Access, access};
 
-use crate::catalog::options::{check_expression, expect};
+use crate::catalog::options::{check_expression, expect, parse_expression};
 use crate::catalog::{AppDescriptor, AppKind, OptionDescriptor};
 
 const MODES: &str = "APPEND, APPEND_NO_FLUSH, FAIL, IGNORE, REPLACE or REPLACE_IF_MODIFIED";
@@ -155,9 +158,7 @@ enum Name {
 impl Name {
     fn read(props: &Props, option: &OptionDescriptor, default: Name) -> Result<Name, Error> {
         let Some(text) = props.text(option.name)? else { return Ok(default) };
-        Expression::parse(&text).map(Name::Computed).map_err(|e| {
-            Error::Fatal(format!("the expression '{text}' of {} cannot be used: {e}", option.name))
-        })
+        parse_expression(option, &text).map(Name::Computed)
     }
 
     fn of(&self, message: &Message) -> Result<String, Error> {
@@ -166,9 +167,10 @@ impl Name {
             Name::Computed(expression) => expression,
         };
         match expression.eval(message)? {
-            Value::Null => {
-                Err(Error::Message(format!("the expression '{}' for the file is null", expression.text())))
-            }
+            Value::Null => Err(Error::Message(format!(
+                "the expression '{}' for the file is null",
+                excerpt::around(expression.text(), 0)
+            ))),
             value => Ok(value.to_text()),
         }
     }
@@ -184,8 +186,9 @@ fn build(props: &Props) -> Result<App, Error> {
     let mode = props.text(MODE.name)?.unwrap_or_else(|| "APPEND".to_owned());
     let charset = props.text(CHARSET.name)?.unwrap_or_else(|| "UTF-8".to_owned());
     let suffix = props.text(SUFFIX.name)?.unwrap_or_default();
+    let directory = Name::read(props, &DIRECTORY_EXPRESSION, directory)?;
     let sink = FileSink {
-        directory: Name::read(props, &DIRECTORY_EXPRESSION, directory)?,
+        directory,
         name: Name::read(props, &NAME_EXPRESSION, name)?,
         suffix: if suffix.is_empty() || suffix.starts_with('.') { suffix } else { format!(".{suffix}") },
         mode: Mode::parse(&mode).ok_or_else(|| invalid(&MODE, &mode, MODES))?,
@@ -193,7 +196,23 @@ fn build(props: &Props) -> Result<App, Error> {
         charset: Charset::parse(&charset)
             .ok_or_else(|| invalid(&CHARSET, &charset, "UTF-8, US-ASCII or ISO-8859-1"))?,
     };
-    Ok(App { role: Role::Sink(Box::new(sink)), functions: &["fileConsumer"], http: None })
+    if let Name::Fixed(directory) = &sink.directory {
+        check_directory(Path::new(directory))?;
+    }
+    Ok(App::new(Role::Sink(Box::new(sink)), &["fileConsumer"]))
+}
+
+/// Makes the directory if it is missing, and sees whether files can be made in it.
+fn check_directory(directory: &Path) -> Result<(), Error> {
+    let unusable = |what: &str, error: io::Error| {
+        Error::Fatal(format!(
+            "the directory {} cannot be {what}: {error}; give another one with {}",
+            directory.display(),
+            DIRECTORY.name
+        ))
+    };
+    fs::create_dir_all(directory).map_err(|e| unusable("made", e))?;
+    access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| unusable("written", e.into()))
 }
 
 struct FileSink {
@@ -230,13 +249,35 @@ impl FileSink {
     }
 }
 
+impl FileSink {
+    /// Whether an error comes of this message, so that the next one may be written.
+    fn is_of_the_message(&self, kind: io::ErrorKind) -> bool {
+        let is_computed = [&self.directory, &self.name].iter().any(|n| matches!(n, Name::Computed(_)));
+        match kind {
+            io::ErrorKind::AlreadyExists => self.mode == Mode::Fail || is_computed,
+            io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory => is_computed,
+            _ => false,
+        }
+    }
+}
+
 impl Sink for FileSink {
     fn write<'a>(&'a mut self, message: &'a Message) -> BoxFuture<'a, Result<(), Error>> {
         async move {
             let (path, content, mode) = (self.path(message)?, self.content(message), self.mode);
             let shown = path.display().to_string();
             let written = task::blocking(move || write(&path, &content, mode)).await;
-            written.map_err(|e| Error::Message(format!("the file {shown} cannot be written: {e}")))
+            written.map_err(|e| {
+                let reason = format!("the file {shown} cannot be written: {e}");
+                if self.is_of_the_message(e.kind()) {
+                    Error::Message(reason)
+                } else {
+                    Error::Transient(reason)
+                }
+            })
         }
         .boxed()
     }
@@ -247,7 +288,7 @@ fn write(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
         fs::create_dir_all(directory)?;
     }
     match mode {
-        Mode::Append => OpenOptions::new().append(true).create(true).open(path)?.write_all(content),
+        Mode::Append => append(path, content),
         Mode::Fail => OpenOptions::new().write(true).create_new(true).open(path)?.write_all(content),
         Mode::Ignore => match OpenOptions::new().write(true).create_new(true).open(path) {
             Ok(mut file) => file.write_all(content),
@@ -263,6 +304,20 @@ fn write(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
             fs::rename(&temporary, path)
         }
     }
+}
+
+/// Appends the whole content or nothing, so that a message that is tried again is not there in parts.
+fn append(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    let before = file.metadata()?.len();
+    file.write_all(content).inspect_err(|_| {
+        // Another program may have appended meanwhile; its part stays.
+        let is_ours = file.metadata().is_ok_and(|m| m.len() < before + content.len() as u64);
+        if is_ours {
+            // Fails as the write did; the file then ends in a part.
+            let _ = file.set_len(before);
+        }
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use flowkeeper_appkit::props::Props;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::catalog::options::{check_expression, expect};
+use crate::catalog::options::{check_expression, expect, parse_expression};
 use crate::catalog::{AppDescriptor, AppKind, OptionDescriptor};
 
 const LEVELS: [&str; 7] = ["FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "OFF"];
@@ -50,9 +50,7 @@ pub(crate) const DESCRIPTOR: AppDescriptor = AppDescriptor {
 
 fn build(props: &Props) -> Result<App, Error> {
     let text = props.text(EXPRESSION.name)?.unwrap_or_else(|| "payload".to_owned());
-    let expression = Expression::parse(&text).map_err(|e| {
-        Error::Fatal(format!("the expression '{text}' of {} cannot be used: {e}", EXPRESSION.name))
-    })?;
+    let expression = parse_expression(&EXPRESSION, &text)?;
     let name = match props.text(NAME.name)? {
         Some(name) => name,
         None => props.text("spring.application.name")?.unwrap_or_else(|| "log.consumer".to_owned()),
@@ -66,7 +64,7 @@ fn build(props: &Props) -> Result<App, Error> {
         )));
     }
     let sink = LogSink { name, expression, level };
-    Ok(App { role: Role::Sink(Box::new(sink)), functions: &["logConsumer"], http: None })
+    Ok(App::new(Role::Sink(Box::new(sink)), &["logConsumer"]))
 }
 
 struct LogSink {

@@ -1,8 +1,10 @@
 //! `file`: makes messages of files in a directory, or of the lines appended to one file.
 //!
 //! A file counts as seen when all of its messages are acknowledged. What was seen is remembered in memory, by path and time
-//! of last change: after a restart the files in the directory are read again, and so is a file that changed.
+//! of last change: after a restart the files in the directory are read again, and so is a file that changed. A directory that
+//! is missing is waited for; until it is there the app is down.
 
+mod awaited;
 mod scan;
 mod tail;
 
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use flowkeeper_appkit::app::{App, Error, Role, Source};
 use flowkeeper_appkit::binder;
+use flowkeeper_appkit::health::Health;
 use flowkeeper_appkit::message::{CONTENT_TYPE, Message};
 use flowkeeper_appkit::output::{Output, Undelivered};
 use flowkeeper_appkit::props::Props;
@@ -21,6 +24,7 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::sync::CancellationToken;
 
+use self::awaited::Awaited;
 use self::scan::{FoundFile, NameFilter, Scanner};
 use self::tail::TailSource;
 use crate::catalog::options::expect;
@@ -35,7 +39,7 @@ const DIRECTORY: OptionDescriptor = OptionDescriptor {
     name: "file.supplier.directory",
     java_type: "java.io.File",
     default: None,
-    description: "Directory to watch, created when it is missing; file-supplier in the system's temporary one when not set",
+    description: "Directory to watch; waited for when it is missing; file-supplier in the system's temporary one when not set",
     check: None,
 };
 
@@ -161,8 +165,10 @@ fn build(props: &Props) -> Result<App, Error> {
     let seconds = |option: &OptionDescriptor, default: u64| -> Result<Duration, Error> {
         Ok(props.duration(option.name)?.unwrap_or(Duration::from_secs(default)))
     };
+    let health = Health::default();
     let role: Box<dyn Source> = if let Some(path) = props.path(TAIL.name)? {
         Box::new(TailSource {
+            awaited: Awaited::new("file", &path, &health),
             path,
             from_end: props.bool(TAIL_END.name)?.unwrap_or(true),
             polling_delay: seconds(&TAIL_POLLING_DELAY, 1)?.max(Duration::from_millis(1)),
@@ -176,11 +182,22 @@ fn build(props: &Props) -> Result<App, Error> {
         };
         let pattern = filter(&FILENAME_PATTERN, NameFilter::pattern)?;
         let regex = filter(&FILENAME_REGEX, NameFilter::regex)?;
-        let default_directory = || std::env::temp_dir().join("file-supplier");
+        let directory = match props.path(DIRECTORY.name)? {
+            Some(directory) => directory,
+            None => {
+                let default = std::env::temp_dir().join("file-supplier");
+                std::fs::create_dir_all(&default).map_err(|e| {
+                    let shown = default.display();
+                    Error::Fatal(format!("the directory {shown} cannot be made: {e}; set {}", DIRECTORY.name))
+                })?;
+                default
+            }
+        };
+        let awaited = Awaited::new("directory", &directory, &health);
         let mode = props.text(MODE.name)?.unwrap_or_else(|| "contents".to_owned());
         Box::new(DirectorySource {
             scanner: Scanner::new(
-                props.path(DIRECTORY.name)?.unwrap_or_else(default_directory),
+                directory,
                 pattern.into_iter().chain(regex).collect(),
                 props.bool(PREVENT_DUPLICATES.name)?.unwrap_or(true),
             ),
@@ -189,9 +206,10 @@ fn build(props: &Props) -> Result<App, Error> {
             })?,
             with_markers: props.bool(WITH_MARKERS.name)?.unwrap_or(false),
             delay_when_empty: seconds(&DELAY_WHEN_EMPTY, 1)?.max(Duration::from_millis(1)),
+            awaited,
         })
     };
-    Ok(App { role: Role::Source(role), functions: &["fileSupplier"], http: None })
+    Ok(App { health, ..App::new(Role::Source(role), &["fileSupplier"]) })
 }
 
 struct DirectorySource {
@@ -199,6 +217,7 @@ struct DirectorySource {
     mode: Mode,
     with_markers: bool,
     delay_when_empty: Duration,
+    awaited: Awaited,
 }
 
 impl Source for DirectorySource {
@@ -209,7 +228,16 @@ impl Source for DirectorySource {
     ) -> BoxFuture<'static, Result<(), Error>> {
         async move {
             loop {
-                let found = self.scanner.scan().await.map_err(Error::Fatal)?;
+                let found = match self.scanner.scan().await.map_err(Error::Fatal)? {
+                    Some(found) => {
+                        self.awaited.is_there();
+                        found
+                    }
+                    None => {
+                        self.awaited.is_missing();
+                        Vec::new()
+                    }
+                };
                 let is_empty = found.is_empty();
                 for file in found {
                     tokio::select! {
@@ -257,7 +285,7 @@ impl DirectorySource {
             },
         };
         if let Err(error) = read {
-            tracing::error!("the file {} was skipped: {error}", path.display());
+            output.skip(&format!("the file {} cannot be read: {error}", path.display()));
         }
         Ok(())
     }
@@ -304,7 +332,7 @@ impl DirectorySource {
 async fn deliver(output: &Output, mut messages: &[Message]) -> Result<(), Error> {
     while let Err(Undelivered { index, error }) = output.deliver(messages).await {
         match error {
-            binder::Error::Refused(reason) => tracing::error!("a message was skipped: {reason}"),
+            binder::Error::Refused(reason) => output.skip(&reason),
             other => return Err(other.into()),
         }
         messages = &messages[index + 1..];

@@ -7,7 +7,7 @@
 mod headers;
 mod route;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -115,8 +115,11 @@ fn build(props: &Props) -> Result<App, Error> {
         Ok(props.list(option.name)?.unwrap_or_else(default))
     };
     let (jobs, queue) = mpsc::channel(QUEUE);
+    let output = Arc::new(OnceLock::new());
     let endpoint = Endpoint {
         path: PathPattern::parse(&pattern),
+        shown_path: pattern,
+        output: output.clone(),
         headers: HeaderMapper::new(&list(&MAPPED_HEADERS)?),
         cors: Cors {
             origins: list(&CORS_ORIGINS)?,
@@ -127,9 +130,8 @@ fn build(props: &Props) -> Result<App, Error> {
         jobs,
     };
     Ok(App {
-        role: Role::Source(Box::new(HttpSource { queue })),
-        functions: &["httpSupplier"],
         http: Some(Arc::new(endpoint)),
+        ..App::new(Role::Source(Box::new(HttpSource { queue, output })), &["httpSupplier"])
     })
 }
 
@@ -142,6 +144,9 @@ struct Job {
 /// The HTTP side: turns requests into jobs and outcomes into replies.
 struct Endpoint {
     path: PathPattern,
+    shown_path: String,
+    /// Asked why messages are not taken; set when the source runs.
+    output: Arc<OnceLock<Arc<Output>>>,
     headers: HeaderMapper,
     cors: Cors,
     body_limit: usize,
@@ -149,6 +154,10 @@ struct Endpoint {
 }
 
 impl Handler for Endpoint {
+    fn path(&self) -> &str {
+        &self.shown_path
+    }
+
     fn handle(self: Arc<Self>, request: Request<Incoming>) -> BoxFuture<'static, Reply> {
         async move {
             let origin = request.headers().get(hyper::header::ORIGIN).cloned();
@@ -205,18 +214,26 @@ impl Endpoint {
                 return http::error(StatusCode::BAD_REQUEST, path, &reason);
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!(
-                "no acknowledgement within {} s; the message may still arrive",
-                REPLY_TIMEOUT.as_secs()
-            ),
+            Err(_) => {
+                let trouble = self.output.get().and_then(|output| output.trouble());
+                late(trouble.as_deref())
+            }
         };
         http::error(StatusCode::SERVICE_UNAVAILABLE, path, &message)
     }
 }
 
+/// What a client is told whose message is still on its way; with the reason, when it is known.
+fn late(trouble: Option<&str>) -> String {
+    let seconds = REPLY_TIMEOUT.as_secs();
+    let reason = trouble.map_or_else(String::new, |reason| format!(" ({reason})"));
+    format!("no acknowledgement within {seconds} s{reason}; the message may still arrive")
+}
+
 /// The stream side: sends jobs in order and reports their outcome.
 struct HttpSource {
     queue: mpsc::Receiver<Job>,
+    output: Arc<OnceLock<Arc<Output>>>,
 }
 
 enum Event {
@@ -232,6 +249,8 @@ impl Source for HttpSource {
         stop: CancellationToken,
     ) -> BoxFuture<'static, Result<(), Error>> {
         async move {
+            // A source runs once.
+            let _ = self.output.set(output.clone());
             let mut in_flight = FuturesUnordered::new();
             let mut is_stopping = false;
             loop {

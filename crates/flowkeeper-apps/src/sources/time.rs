@@ -47,7 +47,7 @@ fn build(props: &Props) -> Result<App, Error> {
         Error::Fatal(format!("{} is '{text}', which is no date pattern: {message}", DATE_FORMAT.name))
     })?;
     let source = TimeSource { pattern, poller: Poller::read(props)? };
-    Ok(App { role: Role::Source(Box::new(source)), functions: &["timeSupplier"], http: None })
+    Ok(App::new(Role::Source(Box::new(source)), &["timeSupplier"]))
 }
 
 struct TimeSource {

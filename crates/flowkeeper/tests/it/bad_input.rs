@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use flowkeeper_testkit::dev::run;
-use flowkeeper_testkit::http::announce_form;
+use flowkeeper_testkit::http::post_large_form;
 
 use crate::{PROGRAM, System};
 
@@ -47,7 +47,8 @@ fn deployment_properties_with_an_unknown_prefix() {
 #[test]
 fn a_body_over_the_limit() {
     let system = System::start();
-    assert_eq!(announce_form(&system.dev.api, "/streams/definitions", 3 << 20), Some(413));
+    let status = post_large_form(&system.dev.api, "/streams/definitions", 3 << 20).expect("answered");
+    assert_eq!(status, 413);
     assert_eq!(system.dev.run(["stream", "list", "-o", "name"]).ok(), "");
 }
 

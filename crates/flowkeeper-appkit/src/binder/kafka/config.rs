@@ -160,6 +160,8 @@ impl KafkaConfig {
             .set("batch.size", "262144")
             .set("queue.buffering.max.messages", "10000")
             .set("queue.buffering.max.kbytes", "16384")
+            // Some seconds: then the broker's reason is known. What is not delivered is sent again by the binding.
+            .set("retries", "8")
             .set("message.timeout.ms", "120000");
         if let Some(acks) = self.required_acks.as_deref().filter(|a| *a != "all" && *a != "-1") {
             client.set("enable.idempotence", "false").set("acks", acks);

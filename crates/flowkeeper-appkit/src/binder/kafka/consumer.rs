@@ -94,9 +94,10 @@ pub(super) async fn open(config: &KafkaConfig, spec: ConsumerSpec) -> Result<(Ka
     });
     let probed = Arc::downgrade(&inner);
     let topic = spec.topics.first().cloned();
+    let seen = context.clone();
     let probe: Probe = Box::new(move || {
         let answer = probed.upgrade()?.fetch_metadata(topic.as_deref(), HEALTH_TIMEOUT);
-        Some(answer.map(drop).map_err(|e| unavailable("the broker does not answer", &e)))
+        Some(answer.map(|_| seen.is_up()).map_err(|e| unavailable("the broker does not answer", &e)))
     });
     let decoder = wire::HeaderDecoder::default();
     let consumer =
@@ -129,7 +130,8 @@ impl KafkaConsumer {
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     return Err(Error::Unavailable(format!("the Kafka consumer cannot go on: {code}")));
                 }
-                Some(Err(error)) => tracing::warn!("receiving failed, trying again: {error}"),
+                // Said once per outage; the client tries again by itself.
+                Some(Err(error)) => self.context.failed(&error, "receiving failed"),
             }
         }
         Ok(batch)

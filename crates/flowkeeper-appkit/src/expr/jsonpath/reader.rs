@@ -76,6 +76,9 @@ impl Reader {
                 if self.peek() != Some('[') {
                     steps.push(self.name_step()?);
                 }
+            } else if self.eat_all(".[") {
+                // A dot too many, which Jayway overlooks.
+                steps.push(self.bracket()?);
             } else if self.eat('.') {
                 let start = self.at;
                 let step = self.name_step()?;

@@ -85,3 +85,50 @@ fn options_that_make_no_sense_are_refused() {
         assert!(error.contains(name) && error.contains(value), "{error}");
     }
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_the_place_is_tried_again_and_what_is_wrong_with_the_message_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let below = directory.path().join("below");
+    let mut fixed = sink(&below, &[(NAME.name, "x")]);
+    // Someone puts a file where the directory was.
+    fs::remove_dir(&below).unwrap();
+    fs::write(&below, "in the way").unwrap();
+    let message = Message::new("a".to_owned());
+    let error = fixed.write(&message).await.unwrap_err();
+    assert!(matches!(error, Error::Transient(_)), "{error}");
+    assert!(error.to_string().contains(&below.join("x").display().to_string()), "{error}");
+    fs::remove_file(&below).unwrap();
+    fixed.write(&message).await.unwrap();
+    assert_eq!(fs::read_to_string(below.join("x")).unwrap(), "a\n");
+
+    let mut computed = sink(directory.path(), &[(NAME_EXPRESSION.name, "payload")]);
+    for name in ["n".repeat(300), "below".to_owned(), "below/x/y".to_owned()] {
+        let error = computed.write(&Message::new(name)).await.unwrap_err();
+        assert!(matches!(error, Error::Message(_)), "{error}");
+    }
+    let mut fails = sink(&below, &[(NAME.name, "x"), (MODE.name, "FAIL")]);
+    assert!(matches!(fails.write(&message).await, Err(Error::Message(_))));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_a_reason_to_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", directory.path().join("x")).unwrap();
+    let mut full = sink(directory.path(), &[(NAME.name, "x")]);
+    let error = full.write(&Message::new("a".to_owned())).await.unwrap_err();
+    assert!(matches!(error, Error::Transient(_)), "{error}");
+    assert!(error.to_string().contains("No space left"), "{error}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_keeps_the_app_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let below = file.join("below").display().to_string();
+    let error = build(&Props::from_pairs([(DIRECTORY.name, below.as_str())])).err().unwrap().to_string();
+    let start = format!("the directory {below} cannot be made: Not a directory");
+    assert!(error.starts_with(&start) && error.ends_with(DIRECTORY.name), "{error}");
+}

@@ -1,9 +1,9 @@
 //! Looks for files that are new in a directory.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use std::{fs, io};
 
 use flowkeeper_appkit::task;
 use regex::Regex;
@@ -64,22 +64,25 @@ impl Scanner {
         self.prevent_duplicates
     }
 
-    /// The files to read now.
+    /// The files to read now; `None` while there is no directory.
     ///
     /// # Errors
-    /// The directory cannot be read or made.
-    pub(super) async fn scan(&mut self) -> Result<Vec<FoundFile>, String> {
+    /// The directory cannot be read.
+    pub(super) async fn scan(&mut self) -> Result<Option<Vec<FoundFile>>, String> {
         let directory = self.directory.clone();
         let listed = task::blocking(move || list(&directory)).await;
-        let mut files =
-            listed.map_err(|e| format!("the directory {} cannot be read: {e}", self.directory.display()))?;
+        let mut files = match listed {
+            Ok(files) => files,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(format!("the directory {} cannot be read: {e}", self.directory.display())),
+        };
         files.sort_by(|a, b| a.path.cmp(&b.path));
         self.seen.retain(|path, _| files.iter().any(|f| f.path == *path));
         files.retain(|file| {
             let name = file.path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
             self.filters.iter().all(|f| f.accepts(&name)) && self.seen.get(&file.path) != Some(&file.modified)
         });
-        Ok(files)
+        Ok(Some(files))
     }
 
     /// Remembers a file that was read.
@@ -90,8 +93,7 @@ impl Scanner {
     }
 }
 
-fn list(directory: &Path) -> std::io::Result<Vec<FoundFile>> {
-    fs::create_dir_all(directory)?;
+fn list(directory: &Path) -> io::Result<Vec<FoundFile>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();

@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use super::awaited::Awaited;
 use super::{absolute, deliver, with_file};
 
 /// Bytes read at once.
@@ -25,6 +26,7 @@ pub(super) struct TailSource {
     pub(super) from_end: bool,
     pub(super) polling_delay: Duration,
     pub(super) attempts_delay: Duration,
+    pub(super) awaited: Awaited,
 }
 
 /// Where the tail stands.
@@ -38,20 +40,22 @@ struct Position {
 
 impl Source for TailSource {
     fn run(
-        self: Box<Self>,
+        mut self: Box<Self>,
         output: Arc<Output>,
         stop: CancellationToken,
     ) -> BoxFuture<'static, Result<(), Error>> {
         async move {
             let path = absolute(self.path.clone());
             let mut position = Position::default();
-            let mut was_missing = false;
+            // What appears later is read from its beginning.
+            let mut was_missing = self.awaited.was_missing();
             loop {
                 let (from_end, asked, offset) =
                     (self.from_end && !was_missing, path.clone(), position.offset);
                 let read = task::blocking(move || read_chunk(&asked, offset, from_end)).await;
                 let pause = match read {
                     Ok(chunk) => {
+                        self.awaited.is_there();
                         let messages = position.advance(chunk, &path);
                         let got_something = !messages.is_empty();
                         tokio::select! {
@@ -62,10 +66,8 @@ impl Source for TailSource {
                         if got_something { Duration::ZERO } else { self.polling_delay }
                     }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        // What appears later is read from its beginning.
-                        if !std::mem::replace(&mut was_missing, true) {
-                            tracing::warn!("the file {} does not exist yet", path.display());
-                        }
+                        self.awaited.is_missing();
+                        was_missing = true;
                         position = Position::default();
                         self.attempts_delay
                     }

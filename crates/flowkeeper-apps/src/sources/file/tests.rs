@@ -9,6 +9,7 @@ use super::*;
 
 struct Running {
     consumer: Box<dyn Consumer>,
+    health: Health,
     stop: CancellationToken,
     source: Task<Result<(), Error>>,
 }
@@ -17,6 +18,7 @@ async fn start(directory: &Path, pairs: &[(&str, &str)]) -> Running {
     let directory = directory.display().to_string();
     let quick = [(DIRECTORY.name, directory.as_str()), (DELAY_WHEN_EMPTY.name, "1ms")];
     let app = build(&Props::from_pairs(pairs.iter().copied().chain(quick))).unwrap();
+    let health = app.health.clone();
     let Role::Source(source) = app.role else { panic!("a source") };
     let binder = MemoryBinder::default();
     let spec = ConsumerSpec {
@@ -32,7 +34,7 @@ async fn start(directory: &Path, pairs: &[(&str, &str)]) -> Running {
     let output = Arc::new(Output::open(&binder, settings, Arc::default()).await.unwrap());
     let stop = CancellationToken::new();
     let source = task::spawn(source.run(output, stop.clone()));
-    Running { consumer, stop, source }
+    Running { consumer, health, stop, source }
 }
 
 impl Running {
@@ -126,4 +128,29 @@ async fn appended_lines_of_a_tailed_file_are_messages() {
     assert_eq!(texts(&messages), ["three"]);
     assert_eq!(messages[0].headers.value("file_name"), Some("log".into()));
     running.end().await;
+}
+
+#[tokio::test]
+async fn what_is_missing_is_waited_for_and_the_app_is_down_until_then() {
+    let home = tempfile::tempdir().unwrap();
+    for tails in [false, true] {
+        let directory = home.path().join(if tails { "tailed" } else { "read" });
+        let path = directory.join("x").display().to_string();
+        let tail: &[(&str, &str)] = &[(TAIL.name, &path), (TAIL_ATTEMPTS_DELAY.name, "1ms")];
+        // Before the source has run at all: nobody may take it for ready.
+        let mut running = start(&directory, if tails { tail } else { &[] }).await;
+        let missing = if tails { directory.join("x") } else { directory.clone() };
+        let reason = running.health.reason().unwrap();
+        assert!(
+            reason.ends_with(&format!("{} does not exist; waiting for it", missing.display())),
+            "{reason}"
+        );
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("y"), "X\n").unwrap();
+        std::fs::rename(directory.join("y"), directory.join("x")).unwrap();
+        // The file may be seen under both names.
+        assert_eq!(texts(&running.take(1).await)[0].trim(), "X");
+        assert_eq!(running.health.reason(), None);
+        running.end().await;
+    }
 }

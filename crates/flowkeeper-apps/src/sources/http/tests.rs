@@ -150,3 +150,10 @@ async fn messages_of_one_connection_keep_their_order() {
         assert_eq!(take(&mut *consumer).await.payload, n.to_string());
     }
 }
+
+#[test]
+fn a_late_acknowledgement_comes_with_the_reason_if_there_is_one() {
+    assert_eq!(late(None), "no acknowledgement within 10 s; the message may still arrive");
+    let known = late(Some("Connection refused"));
+    assert_eq!(known, "no acknowledgement within 10 s (Connection refused); the message may still arrive");
+}
