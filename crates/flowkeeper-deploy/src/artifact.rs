@@ -108,6 +108,8 @@ impl Artifacts {
             file.write_all(&chunk).await.map_err(write)?;
         }
         file.sync_all().await.map_err(write)?;
+        // Closed for certain before anybody executes it: a file that is open for writing cannot be.
+        drop(file.into_std().await);
         make_executable(&partial).map_err(write)?;
         tokio::fs::rename(&partial, &path).await.map_err(write)?;
         Ok(path)
@@ -189,6 +191,9 @@ mod tests {
         let refused =
             artifacts.resolve("http://127.0.0.1:1/x.jar").await.expect_err("nobody listens").to_string();
         assert!(refused.starts_with("http://127.0.0.1:1/x.jar could not be fetched: "), "{refused}");
+        let refused =
+            artifacts.resolve("https://127.0.0.1:1/x.jar").await.expect_err("nobody listens").to_string();
+        assert!(refused.contains("Connection refused"), "https is spoken: {refused}");
     }
 
     #[test]
