@@ -1,6 +1,6 @@
 //! The bundled stream apps: what a Flowkeeper binary can run without a JVM.
 //!
-//! - [`catalog`] lists them with their options: names, types and defaults are those of the Spring Cloud Stream applications,
+//! - [`mod@catalog`] lists them with their options: names, types and defaults are those of the Spring Cloud Stream applications,
 //!   so that existing stream definitions run unchanged.
 //! - [`run_app`] runs one as this process, the way a deployer starts it. [`run_pipeline`] runs several in this process.
 //! - `sources`, `processors` and `sinks` hold one file per app: its descriptor, its options, its work, its tests.

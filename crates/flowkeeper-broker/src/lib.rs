@@ -19,7 +19,7 @@
 //! **Delivery.** Produces are idempotent (Kafka's producer ids and sequence numbers); reads are in order per partition.
 //! Transactions are not served yet: clients that ask for them get a clear error.
 //!
-//! Start with [`start`]; then [`api`] for the protocol, [`log`] for the files. What is absent on purpose: replication,
+//! Start with [`start`]; then `api` for the protocol, `log` for the files. What is absent on purpose: replication,
 //! authentication (it binds the loopback interface unless told otherwise), and any knowledge of streams.
 
 mod api;
