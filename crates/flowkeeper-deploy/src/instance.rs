@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::Artifacts;
-use crate::environment::{Launch, deployer_property};
+use crate::environment::Launch;
 use crate::health::{Health, probe};
 use crate::port::{self, Ports};
 use crate::process::Process;
@@ -200,6 +200,7 @@ impl Life {
                 tracing::info!(app.instance = %self.job.instance, pid = state.app.as_ref().map(|app| app.pid), "adopted");
                 self.restarts = spec.restarts;
                 self.port = spec.port;
+                self.attrs = spec.attributes;
                 self.describe(&state);
                 Some(shim)
             }
@@ -256,6 +257,7 @@ impl Life {
             log_bytes: LOG_BYTES,
             port: Some(port),
             restarts: self.restarts,
+            attributes: self.attrs.clone(),
         })
     }
 
@@ -318,10 +320,7 @@ impl Life {
             ("skipper.release.name", launch.instance.stream.clone()),
             ("skipper.release.version", launch.release.to_string()),
         ];
-        let hidden =
-            deployer_property(launch.app, "local.inherit-logging").is_some_and(|value| value == "true");
-        let attributes = attributes.into_iter().filter(|(name, _)| !hidden || !name.starts_with("std"));
-        attributes.map(|(name, value)| (name.to_owned(), value)).collect()
+        attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     async fn spawn_shim(&mut self) -> Result<Process, StartError> {
@@ -426,28 +425,6 @@ impl Life {
         if let Some(app) = &state.app {
             self.attrs.insert("pid".to_owned(), app.pid.to_string());
         }
-        if self.attrs.len() <= 1 {
-            self.restore_attributes();
-        }
-    }
-
-    /// After an adoption the attributes are read back from what the instance was started with.
-    fn restore_attributes(&mut self) {
-        let Some(spec) = self.folder.spec() else { return };
-        let text = |path: PathBuf| path.display().to_string();
-        let InstanceId { stream, app, .. } = &self.job.instance;
-        let known = [
-            ("guid", spec.env.get("SPRING_CLOUD_APPLICATION_GUID").cloned()),
-            ("port", spec.port.map(|port| port.to_string())),
-            ("url", spec.port.map(|port| format!("http://127.0.0.1:{port}"))),
-            ("working.dir", Some(text(self.folder.path().to_owned()))),
-            ("stdout", Some(text(self.folder.stdout()))),
-            ("stderr", Some(text(self.folder.stderr()))),
-            ("skipper.application.name", Some(app.clone())),
-            ("skipper.release.name", Some(stream.clone())),
-            ("skipper.release.version", Some(self.job.release.to_string())),
-        ];
-        self.attrs.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
 
     async fn report(&self, st: StatusState, ready: bool, err: Option<String>) {

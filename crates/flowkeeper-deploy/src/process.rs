@@ -21,7 +21,6 @@ pub struct ProcessId {
 /// A live process, held so that signals and waits cannot hit another one.
 #[derive(Debug)]
 pub struct Process {
-    id: ProcessId,
     fd: AsyncFd<OwnedFd>,
 }
 
@@ -96,11 +95,7 @@ impl Process {
             reason = "the safe constructor; an OwnedFd is I/O safe, which is what its successor asks for"
         )]
         let fd = AsyncFd::with_interest(fd, Interest::READABLE)?;
-        Ok(Some(Process { id: id.clone(), fd }))
-    }
-
-    pub fn id(&self) -> &ProcessId {
-        &self.id
+        Ok(Some(Process { fd }))
     }
 
     /// Waits until the process has ended. Cancel safe.

@@ -42,6 +42,9 @@ pub struct Spec {
     pub port: Option<u16>,
     #[serde(default)]
     pub restarts: u32,
+    /// What is reported about the instance, so that an agent that adopts it says the same.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// What a shim leaves for whoever comes later.

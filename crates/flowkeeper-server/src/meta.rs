@@ -115,11 +115,6 @@ impl Meta {
         *self.shared.applied.borrow()
     }
 
-    /// A receiver that moves with every applied batch.
-    pub fn watch_applied(&self) -> watch::Receiver<i64> {
-        self.shared.applied.subscribe()
-    }
-
     /// Waits for streams to look at and takes them. Cancel safe: nothing is taken until the call returns.
     pub async fn next_dirty(&self) -> Dirty {
         loop {
@@ -130,12 +125,6 @@ impl Meta {
             }
             woken.await;
         }
-    }
-
-    /// Marks every stream as worth a look.
-    pub fn mark_all_dirty(&self) {
-        self.shared.dirty().all = true;
-        self.shared.wake.notify_one();
     }
 
     /// Marks one stream as worth another look.

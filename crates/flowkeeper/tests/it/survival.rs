@@ -18,15 +18,21 @@ fn status(dev: &Dev, stream: &str) -> String {
 fn a_killed_dev_leaves_its_apps_and_the_next_adopts_them() {
     let system = System::start();
     let (port, out) = (free_port(), system.path().join("out"));
-    system.deploy("s", &format!("http --server.port={port} | file --directory={} --name=f", out.display()));
+    system.deploy(
+        "s",
+        &format!("http --server.port={port} | out: file --directory={} --name=f", out.display()),
+    );
     let before = system.dev.app_pids();
     assert_eq!(before.len(), 2);
+    let told = |dev: &Dev| dev.run(["runtime", "apps", "-o", "yaml"]).ok().replace(&dev.api, "API");
+    let told_before = told(&system.dev);
     let data = system.path().join("data");
     let System { dev, folder } = system;
     dev.kill();
     let dev = Dev::start(PROGRAM, &data);
     until_value("the stream is deployed again", || status(&dev, "s"), |status| status == "deployed");
     assert_eq!(dev.app_pids(), before, "the same processes");
+    assert_eq!(told(&dev), told_before, "and the same is told of them");
     until("the adopted source is heard again", || post(port, "x") == Some(202));
     until("its message arrives", || out.join("f").exists());
     drop((dev, folder));
