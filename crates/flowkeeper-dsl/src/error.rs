@@ -4,8 +4,10 @@
 //! `error/render.rs` draws the pictures, `error/hint.rs` says what to do next.
 
 mod hint;
+mod mask;
 mod render;
 
+use crate::properties::MASK;
 use crate::span::{Span, utf16_offset};
 
 /// The kinds of parse error, with SCDF's numbers and ids.
@@ -227,9 +229,20 @@ impl ParseError {
         self.checkpoint
     }
 
-    /// SCDF's one line: `118E:(pos 0): expected app name but found '|'`.
+    /// SCDF's one line: `118E:(pos 0): expected app name but found '|'`. What was found within the value of a secret option is
+    /// not repeated.
     pub fn message(&self) -> String {
-        format!("{}E:(pos {}): {}", self.code.number(), self.position(), self.code.text(&self.inserts))
+        let is_secret = mask::secrets(&self.text)
+            .iter()
+            .any(|secret| secret.start <= self.span.start && self.span.start < secret.end);
+        let hidden: Vec<String>;
+        let inserts = if is_secret {
+            hidden = self.inserts.iter().map(|_| MASK.to_owned()).collect();
+            &hidden
+        } else {
+            &self.inserts
+        };
+        format!("{}E:(pos {}): {}", self.code.number(), self.position(), self.code.text(inserts))
     }
 }
 

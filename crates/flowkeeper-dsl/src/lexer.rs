@@ -73,6 +73,11 @@ pub(crate) fn read_value(text: &str) -> Option<String> {
     }
 }
 
+/// Whether a quote within `value`, a token that stands after an equals sign, is never closed: what follows belongs to it.
+pub(crate) fn is_left_open(value: &str) -> bool {
+    !value.is_empty() && scan_value(value.as_bytes(), true).is_ok_and(|value| value.open)
+}
+
 /// What an option value means: a quoted one without its quotes.
 pub(crate) fn value_of(kind: TokenKind, text: &str) -> String {
     match (kind, text.as_bytes().first()) {

@@ -19,14 +19,15 @@
 //!   definition. [`print_apps`] prints app definitions, in SCDF's lossy way or in a faithful one.
 //! * [`properties`] reads the textual property lists of the shell, checks keys, expands short names and
 //!   hides secrets.
+//! * [`completion`] proposes how a definition that is still being typed could go on.
 //!
 //! # What it never does
 //!
-//! It knows no registry, so it cannot say whether an app exists; it reads no file, clock or
-//! environment; it never panics on input. A text longer than [`MAX_TEXT_BYTES`] is refused before it is
-//! looked at. Every function takes time linear in its input: the lexer and the parser move one cursor
-//! forward and look back at most one token, and the two searches for a `>` or a `|` happen once per
-//! definition.
+//! It keeps no registry, so it cannot say whether an app exists (completion is lent what is registered);
+//! it reads no file, clock or environment; it never panics on input. A text longer than
+//! [`MAX_TEXT_BYTES`] is refused before it is looked at. Every function takes time linear in its input:
+//! the lexer and the parser move one cursor forward and look back at most one token, and the two searches
+//! for a `>` or a `|` happen once per definition. Completion parses a text at most three times.
 //!
 //! # Where to start
 //!
@@ -35,16 +36,19 @@
 
 #![warn(missing_docs)]
 
+pub mod completion;
 mod error;
 mod html4;
 pub mod keys;
 mod lexer;
+mod lines;
 mod names;
 pub mod properties;
 mod span;
 mod stream;
 
 pub use error::{ErrorCode, ParseError};
+pub use lines::in_one_line;
 pub use names::{is_valid_kubernetes_name, is_valid_stream_name};
 pub use span::{Span, utf16_offset};
 pub use stream::app::{AppDefinition, AppType};

@@ -1,8 +1,9 @@
-//! Pictures of an error: the text, and below it a caret.
+//! Pictures of an error: the text, its secrets masked, and below it a caret.
 
 use std::fmt::Write as _;
 
 use super::ParseError;
+use super::mask::masked;
 use crate::span::utf16_offset;
 
 impl ParseError {
@@ -14,20 +15,21 @@ impl ParseError {
     pub fn scdf_message(&self) -> String {
         let mut out = self.message();
         let line_start = self.line_start();
-        if !self.text.is_empty() {
+        let text = masked(&self.text);
+        if !text.is_empty() {
             out.push('\n');
-            out.push_str(&self.text[line_start..]);
+            out.push_str(&text[line_start..]);
             out.push('\n');
         }
-        let line_offset = utf16_offset(&self.text, line_start);
+        let line_offset = utf16_offset(&text, line_start);
         let mut column = 0;
         if let Some(checkpoint) = self.checkpoint.filter(|&at| at > 0 && at >= line_start) {
-            let star = utf16_offset(&self.text, checkpoint) - line_offset;
+            let star = utf16_offset(&text, checkpoint) - line_offset;
             pad(&mut out, star);
             out.push('*');
             column = star + 1;
         }
-        if let Some(blanks) = (self.position() - line_offset).checked_sub(column) {
+        if let Some(blanks) = (utf16_offset(&text, self.span.start) - line_offset).checked_sub(column) {
             pad(&mut out, blanks);
             out.push_str("^\n");
         }
@@ -37,7 +39,8 @@ impl ParseError {
     /// Our picture: the message, the one line that is wrong with the error underlined, and a hint.
     pub fn render(&self) -> String {
         let line_start = self.line_start();
-        let line = self.text[line_start..].lines().next().unwrap_or_default();
+        let text = masked(&self.text);
+        let line = text[line_start..].lines().next().unwrap_or_default();
         let start = (self.span.start - line_start).min(line.len());
         let end = (self.span.end.saturating_sub(line_start)).clamp(start, line.len());
         // Tabs stay tabs, so that the caret stands where the terminal shows the error.
