@@ -1,16 +1,27 @@
 //! The documents that the control plane and its nodes exchange: releases and orders down, registrations and statuses up.
 //!
 //! All are JSON with a version `v`. A field this version does not know is kept in `extra` and written back, so that a newer
-//! program's data survives an older one's rewrite.
+//! program's data survives an older one's rewrite. Long ones are stored as gzip, which their first two bytes tell.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use indexmap::IndexMap;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 
 /// Version written by this program; higher ones are refused on reading.
 pub const VERSION: u32 = 1;
+
+/// How a compressed document begins; a JSON document never does.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+/// Documents from this length on are compressed.
+const COMPRESS_FROM: usize = 1024;
+/// What a compressed document may become: more than any that was ever written.
+const MAX_INFLATED: u64 = 16 << 20;
 
 /// Fields that this version does not know.
 pub type Extra = serde_json::Map<String, serde_json::Value>;
@@ -39,11 +50,23 @@ pub fn decode<T: DeserializeOwned>(path: &str, data: &[u8]) -> Result<T, DecodeE
         v: u32,
     }
     let malformed = |source| DecodeError::Malformed { path: path.to_owned(), source };
+    let inflated = inflate(data).map_err(|error| malformed(serde_json::Error::custom(error)))?;
+    let data = inflated.as_deref().unwrap_or(data);
     let Versioned { v } = serde_json::from_slice(data).map_err(malformed)?;
     if v > VERSION {
         return Err(DecodeError::TooNew { path: path.to_owned(), found: v });
     }
     serde_json::from_slice(data).map_err(malformed)
+}
+
+/// The text of a compressed document; `None` for one that is not.
+fn inflate(data: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
+    if !data.starts_with(GZIP) {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    GzDecoder::new(data).take(MAX_INFLATED).read_to_end(&mut text)?;
+    Ok(Some(text))
 }
 
 /// Writes a document.
@@ -52,8 +75,28 @@ pub fn encode<T: Serialize>(document: &T) -> Vec<u8> {
     serde_json::to_vec(document).expect("documents are plain data")
 }
 
+/// Writes a document that may be long and repeats itself, as the properties of a release do: two hundred of them must fit into
+/// one transaction.
+pub fn encode_compact<T: Serialize>(document: &T) -> Vec<u8> {
+    let text = encode(document);
+    if text.len() < COMPRESS_FROM {
+        return text;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    // Writing to memory cannot fail; the text itself is as good if it did.
+    match encoder.write_all(&text).and_then(|()| encoder.finish()) {
+        Ok(compressed) => compressed,
+        Err(_) => text,
+    }
+}
+
 fn version() -> u32 {
     VERSION
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A release of a stream: everything resolved, never changed after it was written.
@@ -65,6 +108,10 @@ pub struct Manifest {
     pub n: u32,
     /// What made it: `deploy`, `update`, `rollback`, `scale`.
     pub from: String,
+    /// The release whose apps go on until those of this one are healthy; absent: it started at once, and alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u32>,
+    /// The definition with the properties of this release.
     pub dsl: String,
     /// The deployment properties as the user gave them.
     #[serde(default)]
@@ -73,8 +120,26 @@ pub struct Manifest {
     pub at: String,
     /// Apps in flow order.
     pub apps: Vec<ManifestApp>,
+    /// The definition as the user typed it, when it is another than that of the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<String>,
+    /// The releases of other streams that were made with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+/// Releases of several streams that a change of their stream application made, and which take the place of others all or not
+/// at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The stream application.
+    pub application: String,
+    /// Its release.
+    pub release: u32,
+    /// Place of the stream in the order in which the leader starts them; readers come before writers.
+    pub order: u32,
 }
 
 /// One app of a release, ready to run.
@@ -84,6 +149,9 @@ pub struct ManifestApp {
     /// `source`, `processor`, `sink` or `app`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The release in which this app last changed; 0 when it is this one. Its instances are carried over from there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub since: u32,
     /// Registered name.
     pub app: String,
     /// Registered version.
@@ -102,6 +170,18 @@ pub struct ManifestApp {
     pub args: Vec<String>,
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl Manifest {
+    /// An app of this release by its label.
+    pub fn app(&self, label: &str) -> Option<&ManifestApp> {
+        self.apps.iter().find(|app| app.label == label)
+    }
+
+    /// The release in which `app`, one of this release, last changed.
+    pub fn since(&self, app: &ManifestApp) -> u32 {
+        if app.since == 0 { self.n } else { app.since }
+    }
 }
 
 /// What every app of the cluster gets unless its own properties say otherwise. Written by the leader from its settings.
@@ -179,7 +259,7 @@ pub struct StatusBucket {
     pub v: u32,
     /// Incarnation that wrote it; entries of another incarnation count for nothing.
     pub inc: String,
-    /// By instance, in the form `stream~label~index`.
+    /// By instance, in the form `stream~label~v<release>~index`.
     pub inst: BTreeMap<String, StatusEntry>,
     #[serde(flatten)]
     pub extra: Extra,
@@ -197,6 +277,15 @@ pub enum StatusState {
     Failed,
     Stopping,
     Stopped,
+}
+
+/// Something that happened to an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventEntry {
+    /// When, RFC 3339.
+    pub at: String,
+    /// What, in one line.
+    pub what: String,
 }
 
 /// What an agent knows of one instance.
@@ -224,6 +313,9 @@ pub struct StatusEntry {
     /// Why it is not running and ready, with the last lines it printed; at most 2 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub err: Option<String>,
+    /// What happened to it last, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventEntry>,
     /// What SCDF calls instance attributes: `guid`, `url`, `stdout`, `stderr`, `working.dir`, …
     #[serde(default)]
     pub attrs: BTreeMap<String, String>,
@@ -241,6 +333,21 @@ mod tests {
         let record: AssignmentRecord = decode("/a", text.as_bytes()).expect("readable");
         let again: serde_json::Value = serde_json::from_slice(&encode(&record)).expect("json");
         assert_eq!(again, serde_json::from_str::<serde_json::Value>(text).expect("json"));
+    }
+
+    #[test]
+    fn a_long_document_is_compressed_and_read_all_the_same() {
+        let app = |label: String| {
+            serde_json::json!({"label": label, "type": "sink", "app": "log", "ver": "1",
+            "uri": "builtin:sink/log", "count": 1, "props": {"management.metrics.tags.stream.name": "a".repeat(99)}})
+        };
+        let apps: Vec<_> = (0..20).map(|n| app(format!("log{n}"))).collect();
+        let text = serde_json::json!({"v": 1, "n": 1, "from": "deploy", "dsl": "", "at": "", "apps": apps});
+        let manifest: Manifest = serde_json::from_value(text).expect("a manifest");
+        let data = encode_compact(&manifest);
+        assert!(data.len() * 5 < encode(&manifest).len());
+        assert_eq!(decode::<Manifest>("/r1", &data).expect("readable"), manifest);
+        assert!(decode::<Manifest>("/r1", &data[..40]).is_err());
     }
 
     #[test]

@@ -113,15 +113,16 @@ pub fn bucket_of(instance: &InstanceId) -> u8 {
     Sha256::digest(instance.to_string().as_bytes())[0] % STATUS_BUCKETS
 }
 
-/// `instance` as a path segment: its three parts encoded, joined by `~`.
+/// `instance` as a path segment: its names encoded, its parts joined by `~`.
 pub fn instance_segment(instance: &InstanceId) -> String {
-    format!("{}~{}~{}", encode(&instance.stream), encode(&instance.app), instance.index)
+    let InstanceId { stream, app, release, index } = instance;
+    format!("{}~{}~v{release}~{index}", encode(stream), encode(app))
 }
 
 /// The instance that `segment` names.
 pub fn parse_instance_segment(segment: &str) -> Option<InstanceId> {
-    let InstanceId { stream, app, index } = segment.parse().ok()?;
-    Some(InstanceId { stream: decode(&stream)?, app: decode(&app)?, index })
+    let InstanceId { stream, app, release, index } = segment.parse().ok()?;
+    Some(InstanceId { stream: decode(&stream)?, app: decode(&app)?, release, index })
 }
 
 #[cfg(test)]
@@ -133,10 +134,10 @@ mod tests {
     #[test]
     fn paths_are_as_documented() {
         let node = NodeId("n17".into());
-        let instance = InstanceId::new("tick.tock", "time", 0);
+        let instance = InstanceId::new("tick.tock", "time", 2, 0);
         assert_eq!(stream("ticktock"), "/streams/e9/ticktock");
         assert_eq!(release("ticktock", 3), "/streams/e9/ticktock/r3");
-        assert_eq!(assignment(&node, &instance), "/nodes/assign/n17/tick%2Etock~time~0");
+        assert_eq!(assignment(&node, &instance), "/nodes/assign/n17/tick%2Etock~time~v2~0");
         assert_eq!(status_bucket(&node, 10), "/nodes/status/n17/0a");
     }
 
@@ -149,8 +150,8 @@ mod tests {
         }
 
         #[test]
-        fn any_instance_comes_back(stream in "[^~]*", app in "[^~]*", index in any::<u32>()) {
-            let instance = InstanceId { stream, app, index };
+        fn any_instance_comes_back(stream in "[^~]*", app in "[^~]*", release in any::<u32>(), index in any::<u32>()) {
+            let instance = InstanceId { stream, app, release, index };
             prop_assert_eq!(parse_instance_segment(&instance_segment(&instance)), Some(instance));
         }
     }

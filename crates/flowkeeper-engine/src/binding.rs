@@ -16,6 +16,7 @@ use flowkeeper_dsl::{AppDefinition, AppType, StreamDefinition, keys};
 use indexmap::IndexMap;
 
 use partition::{InstanceCount, Partitioning};
+pub use partition::{Spread, spread};
 
 /// Ordered properties, last write wins.
 pub type Properties = IndexMap<String, String>;

@@ -17,3 +17,4 @@ pub mod model;
 pub mod phase;
 pub mod planner;
 pub mod restart;
+pub mod rollout;

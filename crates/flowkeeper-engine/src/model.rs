@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// Names one app instance: stream, label of the app in it, and index among its copies.
+/// Names one app instance: stream, label of the app in it, the release that made this copy, and the index among its
+/// copies. Copies of two releases can therefore run side by side while one replaces the other.
 ///
-/// Its text form, `stream~label~index`, is also the name of its assignment; `~` occurs in no stream name and no label.
+/// Its text form, `stream~label~v<release>~index`, is also the name of its assignment; `~` occurs in no stream name and no
+/// label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId {
     pub stream: String,
     pub app: String,
+    /// The release in which the app last changed ([`ReleaseApp::since`]), not necessarily the one that runs.
+    pub release: u32,
     pub index: u32,
 }
 
@@ -45,14 +49,35 @@ pub struct Desired {
     /// Grows with every request that changes what is wanted.
     pub generation: u64,
     pub want: Want,
-    /// The release to run; must be there when `want` is `Deployed`.
+    /// The newest release; must be there when `want` is `Deployed`.
     pub release: Option<Release>,
+    /// The release that [`Release::replaces`] names.
+    pub base: Option<Release>,
+    /// Milliseconds since the newest release was asked for.
+    pub elapsed_ms: u64,
+    /// A release that the user gave up while it was replacing another.
+    pub cancelled: Option<u32>,
+    /// What the streams say that are changed together with this one.
+    pub peers: Peers,
+}
+
+/// What is known of the other streams of a group, of which each release takes the place of another or none does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peers {
+    /// A release that is not healthy yet: the first of them, for people.
+    pub waiting: Option<String>,
+    /// A release that failed: why the others go back with it.
+    pub failed: Option<String>,
 }
 
 /// A numbered release as far as planning needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
     pub number: u32,
+    /// The release whose apps go on until all of this one's are healthy; `None`: it starts at once, and alone.
+    pub replaces: Option<u32>,
+    /// Milliseconds that its apps may take to become healthy before it has failed.
+    pub patience_ms: u64,
     /// Apps in flow order.
     pub apps: Vec<ReleaseApp>,
 }
@@ -61,8 +86,13 @@ pub struct Release {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseApp {
     pub label: String,
+    /// The release in which it last changed: its instances are carried over from there.
+    pub since: u32,
     /// Copies to run, at least one.
     pub count: u32,
+    /// No two copies with one index may run at the same time, for example because they would take the same port: the old
+    /// one is stopped before the new one starts.
+    pub exclusive: bool,
 }
 
 /// Where one instance is, or was last.
@@ -71,8 +101,9 @@ pub struct Slot {
     pub index: u32,
     /// `None` while it is nowhere; the term is kept so that it never goes back.
     pub node: Option<NodeId>,
+    /// Grows over all releases of this label and index.
     pub term: Term,
-    /// Release this instance runs or was last given.
+    /// Release that made this copy.
     pub release: u32,
 }
 
@@ -81,9 +112,12 @@ pub struct Slot {
 pub struct Placement {
     pub uid: Uid,
     pub generation: u64,
+    /// The release that runs; while another replaces it, still this one.
     pub release: u32,
-    /// Slots by label, ordered by index.
+    /// Slots by label, ordered by release and index.
     pub apps: BTreeMap<String, Vec<Slot>>,
+    /// Releases that were to replace another and did not become healthy, with the reason.
+    pub failed: BTreeMap<u32, String>,
 }
 
 /// An order to a node as it stands in the metadata.
@@ -92,7 +126,6 @@ pub struct Assignment {
     pub node: NodeId,
     pub uid: Uid,
     pub term: Term,
-    pub release: u32,
     pub stop: bool,
 }
 
@@ -150,8 +183,15 @@ pub struct Observed {
 
 impl Placement {
     /// The slot of an instance, if it ever had one.
-    pub fn slot(&self, app: &str, index: u32) -> Option<&Slot> {
-        self.apps.get(app)?.iter().find(|slot| slot.index == index)
+    pub fn slot(&self, instance: &InstanceId) -> Option<&Slot> {
+        let is_this = |slot: &&Slot| (slot.release, slot.index) == (instance.release, instance.index);
+        self.apps.get(&instance.app)?.iter().find(is_this)
+    }
+
+    /// The highest term ever given to a copy of `app` with this index, of any release.
+    pub fn term(&self, app: &str, index: u32) -> Term {
+        let slots = self.apps.get(app).into_iter().flatten();
+        slots.filter(|slot| slot.index == index).map(|slot| slot.term).max().unwrap_or_default()
     }
 
     /// True when nothing of the stream is placed anywhere.
@@ -160,21 +200,35 @@ impl Placement {
     }
 }
 
+impl Release {
+    /// The instances it consists of, in flow order.
+    pub fn instances<'a>(&'a self, stream: &'a str) -> impl Iterator<Item = InstanceId> + 'a {
+        self.apps.iter().flat_map(move |app| app.instances(stream))
+    }
+}
+
+impl ReleaseApp {
+    /// Its copies in `stream`.
+    pub fn instances<'a>(&'a self, stream: &'a str) -> impl Iterator<Item = InstanceId> + 'a {
+        (0..self.count.max(1)).map(move |index| InstanceId::new(stream, &*self.label, self.since, index))
+    }
+}
+
 impl InstanceId {
-    pub fn new(stream: impl Into<String>, app: impl Into<String>, index: u32) -> Self {
-        InstanceId { stream: stream.into(), app: app.into(), index }
+    pub fn new(stream: impl Into<String>, app: impl Into<String>, release: u32, index: u32) -> Self {
+        InstanceId { stream: stream.into(), app: app.into(), release, index }
     }
 }
 
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}~{}~{}", self.stream, self.app, self.index)
+        write!(f, "{}~{}~v{}~{}", self.stream, self.app, self.release, self.index)
     }
 }
 
-/// The text is not `stream~label~index`.
+/// The text is not `stream~label~v<release>~index`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' does not name an app instance: expected stream~label~index")]
+#[error("'{0}' does not name an app instance: expected stream~label~v<release>~index")]
 pub struct InvalidInstanceId(String);
 
 impl FromStr for InstanceId {
@@ -183,12 +237,13 @@ impl FromStr for InstanceId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidInstanceId(text.to_owned());
         let mut parts = text.split('~');
-        let (Some(stream), Some(app), Some(index), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(stream), Some(app), Some(release), Some(index), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(invalid());
         };
-        Ok(InstanceId::new(stream, app, index.parse().map_err(|_| invalid())?))
+        let release = release.strip_prefix('v').and_then(|number| number.parse().ok()).ok_or_else(invalid)?;
+        Ok(InstanceId::new(stream, app, release, index.parse().map_err(|_| invalid())?))
     }
 }
 
@@ -216,14 +271,14 @@ mod tests {
 
     #[test]
     fn instance_id_reads_what_it_prints() {
-        let id = InstanceId::new("ticktock", "time", 3);
-        assert_eq!(id.to_string(), "ticktock~time~3");
-        assert_eq!("ticktock~time~3".parse(), Ok(id));
+        let id = InstanceId::new("ticktock", "time", 2, 3);
+        assert_eq!(id.to_string(), "ticktock~time~v2~3");
+        assert_eq!("ticktock~time~v2~3".parse(), Ok(id));
     }
 
     #[test]
     fn instance_id_refuses_other_text() {
-        for text in ["", "a", "a~b", "a~b~c", "a~b~-1", "a~b~1~2"] {
+        for text in ["", "a", "a~b", "a~b~1", "a~b~1~2", "a~b~vx~2", "a~b~v1~-1", "a~b~v1~2~3"] {
             assert!(text.parse::<InstanceId>().is_err(), "{text}");
         }
     }

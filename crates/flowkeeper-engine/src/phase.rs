@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Desired, InstanceId, InstanceState, Observed, Placement, Want};
+use crate::model::{Desired, InstanceId, InstanceState, Observed, Placement};
+use crate::rollout::{Rollout, Verdict, verdict};
 
 /// State of an instance, an app or a stream, in SCDF's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,10 +26,12 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamPhase {
     pub phase: Phase,
-    /// By label.
+    /// By label, of the release that is to run in the end.
     pub apps: BTreeMap<String, Phase>,
-    /// By instance: phase and, when it is not as wanted, why.
+    /// By instance: phase and, when it is not as wanted, why. Instances of a release that is being replaced are among them.
     pub instances: BTreeMap<InstanceId, (Phase, Option<String>)>,
+    /// What there is to say of a release that replaces another, or failed to.
+    pub rollout: Option<String>,
 }
 
 impl Phase {
@@ -69,32 +72,50 @@ pub fn phase(
     observed: &Observed,
 ) -> StreamPhase {
     let placement = placement.filter(|placement| placement.uid == desired.uid);
-    let mut result =
-        StreamPhase { phase: Phase::Undeployed, apps: BTreeMap::new(), instances: BTreeMap::new() };
-    let (Want::Deployed, Some(release)) = (desired.want, &desired.release) else {
-        return result;
+    let mut result = StreamPhase {
+        phase: Phase::Undeployed,
+        apps: BTreeMap::new(),
+        instances: BTreeMap::new(),
+        rollout: None,
     };
-    for app in &release.apps {
-        let mut phases = Vec::new();
-        for index in 0..app.count.max(1) {
-            let id = InstanceId::new(name, app.label.clone(), index);
-            let found = instance_phase(&id, release.number, placement, observed);
-            phases.push(found.0);
-            result.instances.insert(id, found);
-        }
+    let rollout = Rollout::of(desired, placement);
+    let Some(judged) = rollout.judged() else { return result };
+    for instance in rollout.running().into_iter().flat_map(|app| app.instances(name)) {
+        let found = instance_phase(&instance, placement, observed);
+        result.instances.insert(instance, found);
+    }
+    for app in &judged.apps {
+        let phases: Vec<_> = app.instances(name).map(|instance| result.instances[&instance].0).collect();
         result.apps.insert(app.label.clone(), aggregate_instances(&phases));
     }
     result.phase = aggregate_apps(result.apps.values().copied());
+    result.rollout = match (rollout, placement) {
+        (Rollout::Replacing { from, to }, Some(placement)) => {
+            let what = match verdict(name, to, desired, placement, observed) {
+                Verdict::Waiting(what) => what,
+                Verdict::Healthy => "all its apps are healthy".to_owned(),
+                Verdict::Failed(reason) => reason,
+            };
+            Some(format!(
+                "release {} is to replace release {}, which runs until then: {what}",
+                to.number, from.number
+            ))
+        }
+        (Rollout::Kept { from, to }, Some(placement)) => {
+            let reason = placement.failed.get(&to.number).map(String::as_str).unwrap_or_default();
+            Some(format!("release {} failed and release {} runs on: {reason}", to.number, from.number))
+        }
+        _ => None,
+    };
     result
 }
 
 fn instance_phase(
     id: &InstanceId,
-    release: u32,
     placement: Option<&Placement>,
     observed: &Observed,
 ) -> (Phase, Option<String>) {
-    let slot = placement.and_then(|placement| placement.slot(&id.app, id.index));
+    let slot = placement.and_then(|placement| placement.slot(id));
     let Some((slot, node)) = slot.and_then(|slot| Some((slot, slot.node.as_ref()?))) else {
         let reason =
             if observed.nodes.is_empty() { "no node is alive" } else { "waiting for a place on a node" };
@@ -102,9 +123,6 @@ fn instance_phase(
     };
     if !observed.nodes.contains_key(node) {
         return (Phase::Unknown, Some(format!("node {node} does not answer")));
-    }
-    if slot.release != release {
-        return (Phase::Deploying, Some(format!("release {} is being replaced", slot.release)));
     }
     let report = observed.reports.get(id).filter(|report| report.term == slot.term);
     let Some(report) = report else {
@@ -183,7 +201,7 @@ mod tests {
     #[test]
     fn an_instance_that_ended_is_failed_until_it_is_ready_again() {
         use InstanceState::{Backoff, Running, Starting, Stopping};
-        let id = InstanceId::new("s", "log", 0);
+        let id = InstanceId::new("s", "log", 1, 0);
         let node = NodeId("n".to_owned());
         let slot = Slot { index: 0, node: Some(node.clone()), term: Term(1), release: 1 };
         let placement =
@@ -196,7 +214,7 @@ mod tests {
                 reports: BTreeMap::from([(id.clone(), report)]),
                 assignments: BTreeMap::new(),
             };
-            instance_phase(&id, 1, Some(&placement), &observed).0
+            instance_phase(&id, Some(&placement), &observed).0
         };
         assert_eq!(of(Starting, false, false), Deploying);
         assert_eq!(of(Running, false, false), Deploying);

@@ -7,8 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Assignment, Desired, InstanceId, InstanceState, NodeId, Observed, Placement, Slot, Term, Want,
+    Assignment, Desired, InstanceId, InstanceState, NodeId, Observed, Placement, ReleaseApp, Slot, Term, Want,
 };
+use crate::rollout::{Rollout, Verdict, verdict};
+
+/// Failures of so many releases before the one that runs are remembered.
+const KEPT_FAILURES: u32 = 20;
 
 /// What the leader writes in one transaction (split by the driver when it is too long).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     /// Order a node to run an instance.
-    Assign { instance: InstanceId, node: NodeId, term: Term, release: u32 },
+    Assign { instance: InstanceId, node: NodeId, term: Term },
     /// Tell the node to stop it; the order stays until the node reports that it stopped.
     Stop { instance: InstanceId, node: NodeId },
     /// Withdraw an order whose instance is stopped, or whose node is gone.
@@ -37,15 +41,12 @@ pub enum Action {
 pub fn plan(name: &str, desired: &Desired, placement: Option<&Placement>, observed: &Observed) -> Plan {
     let mut planning = Planning::new(name, desired, placement, observed);
     planning.adopt();
-    planning.retire();
-    if let (Want::Deployed, Some(release)) = (desired.want, &desired.release) {
-        // Sinks first, as SCDF deploys: consumers are asked for before producers.
-        for app in release.apps.iter().rev() {
-            for index in 0..app.count.max(1) {
-                planning.place(&app.label, index, release.number);
-            }
-        }
-        planning.placement.release = release.number;
+    let running = planning.roll_out();
+    let wanted = running.iter().flat_map(|app| app.instances(name)).collect();
+    planning.retire(&wanted);
+    // Sinks first, as SCDF deploys: consumers are asked for before producers.
+    for app in running.into_iter().rev() {
+        app.instances(name).for_each(|instance| planning.place(instance, app.exclusive));
     }
     planning.placement.generation = desired.generation;
     if desired.want == Want::Destroyed && planning.is_finished() {
@@ -90,15 +91,30 @@ impl<'a> Planning<'a> {
         }
     }
 
-    fn wanted(&self) -> BTreeSet<(&'a str, u32)> {
-        match (self.desired.want, &self.desired.release) {
-            (Want::Deployed, Some(release)) => release
-                .apps
-                .iter()
-                .flat_map(|app| (0..app.count.max(1)).map(|index| (app.label.as_str(), index)))
-                .collect(),
-            _ => BTreeSet::new(),
+    /// Decides which apps run now, and records what became of one that replaces another.
+    fn roll_out(&mut self) -> Vec<&'a ReleaseApp> {
+        let rollout = Rollout::of(self.desired, Some(&self.placement));
+        match rollout {
+            Rollout::Only(release) => {
+                self.placement.release = release.number;
+                self.placement.failed.retain(|number, _| *number + KEPT_FAILURES > release.number);
+            }
+            Rollout::Replacing { from, to } => {
+                match verdict(self.name, to, self.desired, &self.placement, self.observed) {
+                    Verdict::Waiting(_) => {}
+                    Verdict::Healthy => {
+                        self.placement.release = to.number;
+                        return Rollout::Only(to).running();
+                    }
+                    Verdict::Failed(reason) => {
+                        self.placement.failed.insert(to.number, reason);
+                        return Rollout::Kept { from, to }.running();
+                    }
+                }
+            }
+            Rollout::Off | Rollout::Kept { .. } => {}
         }
+        rollout.running()
     }
 
     /// Takes slots from standing orders where the placement was lost or is behind, so that no term is ever given twice.
@@ -106,27 +122,20 @@ impl<'a> Planning<'a> {
         let orders = self.observed.assignments.iter().filter(|(_, order)| order.uid == self.desired.uid);
         let orders: Vec<_> = orders.map(|(instance, order)| (instance.clone(), order.clone())).collect();
         for (instance, order) in orders {
-            let known = self.placement.slot(&instance.app, instance.index);
+            let known = self.placement.slot(&instance);
             if known.is_none_or(|slot| slot.term < order.term) {
-                let Assignment { node, term, release, .. } = order;
-                self.record(&instance.app, Slot { index: instance.index, node: Some(node), term, release });
+                self.record(&instance, order.node, order.term);
             }
         }
     }
 
     /// Stops and then withdraws every order that is not wanted: surplus instances, other releases, other lives of the name.
-    fn retire(&mut self) {
-        let wanted = self.wanted();
-        let release = self.desired.release.as_ref().map(|release| release.number);
+    fn retire(&mut self, wanted: &BTreeSet<InstanceId>) {
         let standing: Vec<_> = self.standing.iter().map(|(id, order)| (id.clone(), order.clone())).collect();
         for (instance, order) in standing {
             let is_current = order.uid == self.desired.uid
-                && wanted.contains(&(instance.app.as_str(), instance.index))
-                && Some(order.release) == release
-                && self
-                    .placement
-                    .slot(&instance.app, instance.index)
-                    .is_none_or(|slot| slot.term <= order.term);
+                && wanted.contains(&instance)
+                && self.placement.slot(&instance).is_none_or(|slot| slot.term <= order.term);
             if is_current && !order.stop {
                 continue;
             }
@@ -141,12 +150,13 @@ impl<'a> Planning<'a> {
         // Slots whose order is gone although they are not wanted: crashed between two writes, or an operator's hand.
         let placed = |(app, slots): (&String, &Vec<Slot>)| {
             let placed = slots.iter().filter(|slot| slot.node.is_some());
-            placed.map(|slot| InstanceId::new(self.name, app.clone(), slot.index)).collect::<Vec<_>>()
+            placed
+                .map(|slot| InstanceId::new(self.name, app.clone(), slot.release, slot.index))
+                .collect::<Vec<_>>()
         };
         let leftover: Vec<_> = self.placement.apps.iter().flat_map(placed).collect();
         for instance in leftover {
-            let is_wanted = wanted.contains(&(instance.app.as_str(), instance.index));
-            if !is_wanted && !self.standing.contains_key(&instance) {
+            if !wanted.contains(&instance) && !self.standing.contains_key(&instance) {
                 self.vacate(&instance);
             }
         }
@@ -162,55 +172,63 @@ impl<'a> Planning<'a> {
         report.is_some_and(|report| report.term == order.term && report.state == InstanceState::Stopped)
     }
 
+    /// Notes that the instance is nowhere. Of all copies with its label and index the one with the highest term is kept.
     fn vacate(&mut self, instance: &InstanceId) {
-        let slots = self.placement.apps.get_mut(&instance.app);
-        if let Some(slot) = slots.and_then(|slots| slots.iter_mut().find(|slot| slot.index == instance.index))
-        {
+        let newest = self.placement.term(&instance.app, instance.index);
+        let Some(slots) = self.placement.apps.get_mut(&instance.app) else { return };
+        slots.retain_mut(|slot| {
+            if (slot.release, slot.index) != (instance.release, instance.index) {
+                return true;
+            }
             slot.node = None;
-        }
+            slot.term == newest
+        });
     }
 
     /// Sees to it that a wanted instance has a node and an order.
-    fn place(&mut self, app: &str, index: u32, release: u32) {
-        let instance = InstanceId::new(self.name, app, index);
-        if self.standing.contains_key(&instance) {
-            return; // It is as wanted, or an old one is still stopping: its place is taken once it is gone.
-        }
-        let old = self.placement.slot(app, index).cloned();
-        if let Some(Slot { node: Some(node), term, release: placed, .. }) = &old
-            && *placed == release
-        {
-            // Placed, but the order is missing: the crash was between recording and ordering.
-            self.assign(instance, node.clone(), *term, release);
+    fn place(&mut self, instance: InstanceId, is_exclusive: bool) {
+        let is_other = |other: &InstanceId| {
+            (&other.app, other.index) == (&instance.app, instance.index) && other.release != instance.release
+        };
+        // It is as wanted, or an old one is still stopping: its place is taken once it is gone.
+        if self.standing.contains_key(&instance) || (is_exclusive && self.standing.keys().any(is_other)) {
             return;
         }
-        let previous = old.as_ref().and_then(|slot| slot.node.clone());
-        let term = Term(old.as_ref().map_or(0, |slot| slot.term.0) + 1);
-        match self.choose_node(&instance, previous.as_ref()) {
+        let old = self.placement.slot(&instance).cloned();
+        if let Some(Slot { node: Some(node), term, .. }) = old {
+            // Placed, but the order is missing: the crash was between recording and ordering.
+            self.assign(instance, node, term);
+            return;
+        }
+        let term = Term(self.placement.term(&instance.app, instance.index).0 + 1);
+        match self.choose_node(&instance) {
             Ok(node) => {
-                self.record(app, Slot { index, node: Some(node.clone()), term, release });
-                self.assign(instance, node, term, release);
+                self.record(&instance, node.clone(), term);
+                self.assign(instance, node, term);
             }
             Err(reason) => self.unplaced.push((instance, reason)),
         }
     }
 
-    fn assign(&mut self, instance: InstanceId, node: NodeId, term: Term, release: u32) {
+    fn assign(&mut self, instance: InstanceId, node: NodeId, term: Term) {
         *self.added.entry(node.clone()).or_default() += 1;
-        self.actions.push(Action::Assign { instance, node, term, release });
+        let order = Assignment { node: node.clone(), uid: self.desired.uid.clone(), term, stop: false };
+        self.standing.insert(instance.clone(), order);
+        self.actions.push(Action::Assign { instance, node, term });
     }
 
-    fn record(&mut self, app: &str, slot: Slot) {
-        let slots = self.placement.apps.entry(app.to_owned()).or_default();
-        match slots.iter_mut().find(|known| known.index == slot.index) {
-            Some(known) => *known = slot,
-            None => slots.push(slot),
-        }
-        slots.sort_by_key(|slot| slot.index);
+    /// Notes where the instance is; vacant copies of older releases with its index have had their day.
+    fn record(&mut self, instance: &InstanceId, node: NodeId, term: Term) {
+        let InstanceId { app, release, index, .. } = instance;
+        let slots = self.placement.apps.entry(app.clone()).or_default();
+        let is_old = |slot: &Slot| slot.index == *index && (slot.release == *release || slot.node.is_none());
+        slots.retain(|slot| !is_old(slot));
+        slots.push(Slot { index: *index, node: Some(node), term, release: *release });
+        slots.sort_by_key(|slot| (slot.release, slot.index));
     }
 
-    /// The least loaded node with room; the previous one, then a rendezvous hash, decide between equals.
-    fn choose_node(&self, instance: &InstanceId, previous: Option<&NodeId>) -> Result<NodeId, String> {
+    /// The least loaded node with room; a rendezvous hash decides between equals.
+    fn choose_node(&self, instance: &InstanceId) -> Result<NodeId, String> {
         if self.observed.nodes.is_empty() {
             return Err("no node is alive; start an agent with 'flowkeeper agent'".to_owned());
         }
@@ -220,9 +238,7 @@ impl<'a> Planning<'a> {
             .nodes
             .values()
             .filter(|node| node.schedulable && load(&node.id, node.used) < node.slots)
-            .min_by_key(|node| {
-                (load(&node.id, node.used), previous != Some(&node.id), rendezvous(instance, &node.id))
-            });
+            .min_by_key(|node| (load(&node.id, node.used), rendezvous(instance, &node.id)));
         best.map(|node| node.id.clone()).ok_or_else(|| {
             let full = self.observed.nodes.values().filter(|node| node.schedulable).count();
             let closed = self.observed.nodes.len() - full;
@@ -235,9 +251,11 @@ impl<'a> Planning<'a> {
     }
 }
 
-/// Highest-random-weight hash (FNV-1a): the same pair gives the same weight in every process and release.
+/// Highest-random-weight hash (FNV-1a): the same pair gives the same weight in every process and version. The release is no
+/// part of it, so that copies of two releases prefer the same node.
 fn rendezvous(instance: &InstanceId, node: &NodeId) -> u64 {
-    let text = format!("{instance}@{node}");
+    let InstanceId { stream, app, index, .. } = instance;
+    let text = format!("{stream}~{app}~{index}@{node}");
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -8,8 +8,12 @@ use flowkeeper_zk::recipes::Txn;
 use tokio::time::Instant;
 
 use super::FLUSH_AFTER;
-use crate::record::{StatusBucket, StatusEntry, StatusState, VERSION, encode};
+use crate::record::{EventEntry, StatusBucket, StatusEntry, StatusState, VERSION, encode};
 use crate::znode;
+
+/// Events of one instance that are kept, and the length of what is told of one.
+const MAX_EVENTS: usize = 12;
+const MAX_STORY: usize = 160;
 
 /// Statuses by instance, and which buckets of them are still to be written.
 #[derive(Debug)]
@@ -44,6 +48,14 @@ impl Board {
         let same_state =
             known.filter(|known| known.st == entry.st && known.t == entry.t && known.ready == entry.ready);
         entry.since = same_state.map_or_else(now, |known| known.since.clone());
+        entry.events =
+            known.filter(|known| known.t == entry.t).map(|known| known.events.clone()).unwrap_or_default();
+        if same_state.is_none() {
+            let what = story(&entry);
+            entry.events.push(EventEntry { at: entry.since.clone(), what });
+            let surplus = entry.events.len().saturating_sub(MAX_EVENTS);
+            entry.events.drain(..surplus);
+        }
         if known != Some(&entry) {
             self.mark(znode::bucket_of(&instance));
             self.entries.insert(instance, entry);
@@ -96,6 +108,26 @@ impl Board {
     }
 }
 
+/// What a report says, in one line.
+fn story(entry: &StatusEntry) -> String {
+    let state = match entry.st {
+        StatusState::Pending => "accepted by its node",
+        StatusState::Fetching => "fetching its program",
+        StatusState::Starting => "starting",
+        StatusState::Running if entry.ready => "running and healthy",
+        StatusState::Running => "running, not healthy yet",
+        StatusState::Backoff => "ended, to be started again",
+        StatusState::Failed => "failed",
+        StatusState::Stopping => "stopping",
+        StatusState::Stopped => "stopped",
+    };
+    let pid = entry.pid.filter(|_| entry.st == StatusState::Running && !entry.ready);
+    let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    let reason = entry.err.as_deref().and_then(|reason| reason.lines().next()).filter(|_| !entry.ready);
+    let reason = reason.map(|reason| format!(": {}", reason.chars().take(MAX_STORY).collect::<String>()));
+    format!("{state}{pid}{}", reason.unwrap_or_default())
+}
+
 /// Now, for people, as RFC 3339 in UTC.
 fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
@@ -118,13 +150,14 @@ mod tests {
             failing: false,
             exit: None,
             err: None,
+            events: Vec::new(),
             attrs: BTreeMap::new(),
             extra: Default::default(),
         }
     }
 
     fn instance(index: u32) -> InstanceId {
-        InstanceId::new("s", "a", index)
+        InstanceId::new("s", "a", 1, index)
     }
 
     fn board() -> Board {
@@ -162,6 +195,38 @@ mod tests {
         told.err = Some("not yet".into());
         board.put(instance(0), told);
         assert_eq!(board.entries[&instance(0)].since, since);
+    }
+
+    #[test]
+    fn what_happened_last_is_told_in_order() {
+        let mut board = board();
+        let told = |board: &Board| -> Vec<String> {
+            board.entries[&instance(0)].events.iter().map(|event| event.what.clone()).collect()
+        };
+        board.put(instance(0), entry(1, StatusState::Starting, false));
+        board.put(instance(0), StatusEntry { pid: Some(7), ..entry(1, StatusState::Running, false) });
+        board.put(instance(0), StatusEntry { pid: Some(7), ..entry(1, StatusState::Running, true) });
+        let failed = StatusEntry {
+            err: Some("exit code 1; last output:\nx".into()),
+            ..entry(1, StatusState::Backoff, false)
+        };
+        board.put(instance(0), failed);
+        assert_eq!(
+            told(&board),
+            [
+                "starting",
+                "running, not healthy yet (pid 7)",
+                "running and healthy",
+                "ended, to be started again: exit code 1; last output:"
+            ]
+        );
+        for _ in 0..20 {
+            board.put(instance(0), entry(1, StatusState::Starting, false));
+            board.put(instance(0), entry(1, StatusState::Backoff, false));
+        }
+        assert_eq!(told(&board).len(), MAX_EVENTS);
+        board.put(instance(0), entry(2, StatusState::Pending, false));
+        assert_eq!(told(&board), ["accepted by its node"], "another term is another story");
     }
 
     #[test]

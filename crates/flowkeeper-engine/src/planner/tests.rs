@@ -1,24 +1,33 @@
-//! The planner against a little world that carries out its actions: cases as data, and properties over random histories.
+//! The planner against a little world that carries out its actions.
 
-use proptest::prelude::*;
+mod groups;
+mod histories;
 
 use super::*;
-use crate::model::{NodeView, Release, ReleaseApp, Report, Uid};
+use crate::model::{NodeView, Release, Report, Uid};
 use crate::phase::{Phase, phase};
 
 /// Metadata and nodes of one stream, in memory; agents obey at once when told to [`World::obey`].
 #[derive(Clone, Default)]
 struct World {
+    name: &'static str,
     desired: Desired,
     placement: Option<Placement>,
     observed: Observed,
     removed: bool,
+    /// Releases whose instances never become healthy.
+    sick: BTreeSet<u32>,
+    /// Those that fail for good instead of just not being ready.
+    dead: BTreeSet<u32>,
 }
 
 impl World {
     fn with_nodes(names: &[&str]) -> World {
-        let mut world =
-            World { desired: Desired { uid: Uid("1".into()), ..Desired::default() }, ..World::default() };
+        let mut world = World {
+            name: "s",
+            desired: Desired { uid: Uid("1".into()), ..Desired::default() },
+            ..World::default()
+        };
         for name in names {
             world.join(name);
         }
@@ -41,10 +50,33 @@ impl World {
 
     fn deploy(&mut self, apps: &[(&str, u32)]) {
         let number = self.desired.release.as_ref().map_or(1, |release| release.number + 1);
-        let apps =
-            apps.iter().map(|(label, count)| ReleaseApp { label: (*label).into(), count: *count }).collect();
-        self.desired.release = Some(Release { number, apps });
+        let apps = apps
+            .iter()
+            .map(|(label, count)| ReleaseApp {
+                label: (*label).into(),
+                since: number,
+                count: *count,
+                exclusive: false,
+            })
+            .collect();
+        self.desired.release = Some(Release { number, apps, ..Release::default() });
+        self.desired.base = None;
         self.desired.want = Want::Deployed;
+        self.desired.generation += 1;
+    }
+
+    /// Asks for a release that replaces the running one, as the server does: only `changed` apps get a new copy.
+    fn update(&mut self, changed: &[&str]) {
+        let newest = self.desired.release.clone().expect("deployed");
+        let current = self.placement.as_ref().map_or(newest.number, |placement| placement.release);
+        let base =
+            if current == newest.number { newest.clone() } else { self.desired.base.clone().expect("kept") };
+        let number = newest.number + 1;
+        let mut apps = base.apps.clone();
+        apps.iter_mut().filter(|app| changed.contains(&&*app.label)).for_each(|app| app.since = number);
+        self.desired.release = Some(Release { number, replaces: Some(base.number), patience_ms: 1000, apps });
+        self.desired.base = Some(base);
+        self.desired.elapsed_ms = 0;
         self.desired.generation += 1;
     }
 
@@ -54,18 +86,33 @@ impl World {
     }
 
     fn plan(&self) -> Plan {
-        plan("s", &self.desired, self.placement.as_ref(), &self.observed)
+        plan(self.name, &self.desired, self.placement.as_ref(), &self.observed)
     }
 
     /// Carries out one plan, as the leader's transaction would.
     fn step(&mut self) -> Vec<Action> {
         let plan = self.plan();
         self.placement = Some(plan.placement);
-        for action in plan.actions.clone() {
+        self.carry_out(&plan.actions);
+        plan.actions
+    }
+
+    /// Carries out the first writes of a plan, as a leader does that dies between two transactions: the placement, then orders.
+    /// Gives back how many there were.
+    fn step_at_most(&mut self, writes: usize) -> usize {
+        let plan = self.plan();
+        let is_new = self.placement.as_ref() != Some(&plan.placement);
+        self.placement = Some(plan.placement);
+        let orders = plan.actions.len().min(writes - usize::from(is_new));
+        self.carry_out(&plan.actions[..orders]);
+        orders + usize::from(is_new)
+    }
+
+    fn carry_out(&mut self, actions: &[Action]) {
+        for action in actions.iter().cloned() {
             match action {
-                Action::Assign { instance, node, term, release } => {
-                    let order =
-                        Assignment { node, uid: self.desired.uid.clone(), term, release, stop: false };
+                Action::Assign { instance, node, term } => {
+                    let order = Assignment { node, uid: self.desired.uid.clone(), term, stop: false };
                     assert!(
                         self.observed.assignments.insert(instance, order).is_none(),
                         "an order was overwritten"
@@ -81,7 +128,6 @@ impl World {
                 Action::Remove => self.removed = true,
             }
         }
-        plan.actions
     }
 
     /// Live agents start what they are told to run and stop what they are told to stop.
@@ -90,8 +136,14 @@ impl World {
             if !self.observed.nodes.contains_key(&order.node) {
                 continue;
             }
-            let state = if order.stop { InstanceState::Stopped } else { InstanceState::Running };
-            let report = Report { term: order.term, state, ready: !order.stop, failing: false, reason: None };
+            let is_dead = self.dead.contains(&instance.release);
+            let state = match (order.stop, is_dead) {
+                (true, _) => InstanceState::Stopped,
+                (false, true) => InstanceState::Failed,
+                (false, false) => InstanceState::Running,
+            };
+            let ready = state == InstanceState::Running && !self.sick.contains(&instance.release);
+            let report = Report { term: order.term, state, ready, failing: is_dead, reason: None };
             self.observed.reports.insert(instance.clone(), report);
         }
     }
@@ -110,7 +162,7 @@ impl World {
     }
 
     fn phase(&self) -> Phase {
-        phase("s", &self.desired, self.placement.as_ref(), &self.observed).phase
+        phase(self.name, &self.desired, self.placement.as_ref(), &self.observed).phase
     }
 
     fn running(&self) -> Vec<String> {
@@ -118,7 +170,7 @@ impl World {
             .assignments
             .iter()
             .filter(|(_, order)| !order.stop)
-            .map(|(instance, order)| format!("{instance}@{} t{} r{}", order.node, order.term, order.release))
+            .map(|(instance, order)| format!("{instance}@{} t{}", order.node, order.term))
             .collect()
     }
 }
@@ -135,7 +187,7 @@ fn deploys_sinks_first() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(order, ["s~log~0", "s~log~1", "s~time~0"]);
+    assert_eq!(order, ["s~log~v1~0", "s~log~v1~1", "s~time~v1~0"]);
     assert_eq!(world.phase(), Phase::Deploying);
     world.settle();
     assert_eq!(world.phase(), Phase::Deployed);
@@ -165,20 +217,33 @@ fn undeploys_and_keeps_terms() {
     assert_eq!((world.phase(), world.running().len()), (Phase::Undeployed, 0));
     world.deploy(&[("x", 1)]);
     world.settle();
-    assert_eq!(world.running(), ["s~x~0@n t2 r2"]);
+    assert_eq!(world.running(), ["s~x~v2~0@n t2"]);
 }
 
 #[test]
-fn a_new_release_replaces_after_the_old_stopped() {
+fn a_new_deployment_replaces_at_once() {
     let mut world = World::with_nodes(&["n"]);
     world.deploy(&[("x", 1), ("y", 1)]);
     world.settle();
     world.deploy(&[("x", 1)]);
-    let actions = world.step();
-    assert!(actions.iter().all(|action| matches!(action, Action::Stop { .. })), "{actions:?}");
-    world.obey();
+    world.step();
+    assert_eq!(world.running(), ["s~x~v2~0@n t2"]);
     world.settle();
-    assert_eq!(world.running(), ["s~x~0@n t2 r2"]);
+    assert_eq!(world.running(), ["s~x~v2~0@n t2"]);
+    assert_eq!(world.observed.assignments.len(), 1);
+}
+
+#[test]
+fn an_exclusive_app_starts_after_its_predecessor_stopped() {
+    let mut world = World::with_nodes(&["n"]);
+    world.deploy(&[("x", 1)]);
+    world.settle();
+    world.update(&["x"]);
+    world.desired.release.as_mut().expect("updated").apps[0].exclusive = true;
+    assert_eq!(world.step().len(), 1, "one stop");
+    assert_eq!(world.running(), [""; 0]);
+    world.settle();
+    assert_eq!(world.running(), ["s~x~v2~0@n t2"]);
 }
 
 #[test]
@@ -214,7 +279,7 @@ fn a_lost_node_keeps_its_instances_for_its_return() {
     assert_eq!(world.phase(), Phase::Undeployed, "nothing is known of its only app");
     world.join("a");
     world.settle();
-    assert_eq!(world.running(), ["s~x~0@a t1 r1"]);
+    assert_eq!(world.running(), ["s~x~v1~0@a t1"]);
 }
 
 #[test]
@@ -224,7 +289,7 @@ fn orders_of_an_earlier_life_are_withdrawn() {
     world.settle();
     world.desired.uid = Uid("2".into());
     world.settle();
-    let order = &world.observed.assignments[&InstanceId::new("s", "x", 0)];
+    let order = &world.observed.assignments[&InstanceId::new("s", "x", 1, 0)];
     assert_eq!(order.uid, Uid("2".into()));
 }
 
@@ -240,6 +305,22 @@ fn removes_only_after_everything_stopped() {
 }
 
 impl World {
+    fn next_release(&self) -> u32 {
+        self.desired.release.as_ref().map_or(1, |release| release.number + 1)
+    }
+
+    /// Updates, if a server would: the stream runs, and no update is under way.
+    fn try_update(&mut self, label: &str) {
+        let is_settled = matches!(
+            Rollout::of(&self.desired, self.placement.as_ref()),
+            Rollout::Only(release) | Rollout::Kept { from: release, .. }
+                if self.placement.as_ref().is_some_and(|placement| placement.release == release.number)
+        );
+        if is_settled {
+            self.update(&[label]);
+        }
+    }
+
     fn settle_until_removed(&mut self) {
         for _ in 0..10 {
             self.obey();
@@ -259,7 +340,7 @@ fn a_crash_between_placement_and_orders_is_completed_with_the_same_terms() {
     let plan = world.plan();
     world.placement = Some(plan.placement);
     world.settle();
-    assert_eq!(world.running(), ["s~x~0@n t1 r1", "s~x~1@n t1 r1"]);
+    assert_eq!(world.running(), ["s~x~v1~0@n t1", "s~x~v1~1@n t1"]);
 }
 
 #[test]
@@ -269,100 +350,150 @@ fn a_lost_placement_is_rebuilt_from_the_orders() {
     world.settle();
     world.placement = None;
     world.settle();
-    assert_eq!(world.running(), ["s~x~0@n t1 r1"]);
+    assert_eq!(world.running(), ["s~x~v1~0@n t1"]);
     assert_eq!(world.phase(), Phase::Deployed);
 }
 
-#[derive(Clone, Debug)]
-enum Event {
-    Deploy(Vec<u32>),
-    Undeploy,
-    Join(usize),
-    Leave(usize),
-    Step,
-    Obey,
-    LosePlacement,
+#[test]
+fn an_update_starts_the_new_beside_the_old_and_stops_the_old_when_the_new_is_healthy() {
+    let mut world = World::with_nodes(&["n"]);
+    world.deploy(&[("a", 1), ("b", 2)]);
+    world.settle();
+    world.update(&["b"]);
+    world.step();
+    assert_eq!(
+        world.running(),
+        ["s~a~v1~0@n t1", "s~b~v1~0@n t1", "s~b~v1~1@n t1", "s~b~v2~0@n t2", "s~b~v2~1@n t2"]
+    );
+    assert_eq!(world.phase(), Phase::Deploying);
+    world.settle();
+    assert_eq!(world.running(), ["s~a~v1~0@n t1", "s~b~v2~0@n t2", "s~b~v2~1@n t2"]);
+    let placement = world.placement.as_ref().expect("placed");
+    assert_eq!((placement.release, placement.apps["b"].len()), (2, 2), "old slots are forgotten");
+    assert_eq!(world.phase(), Phase::Deployed);
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = prop_oneof![
-        prop::collection::vec(1u32..4, 1..4).prop_map(Event::Deploy),
-        Just(Event::Undeploy),
-        (0usize..3).prop_map(Event::Join),
-        (0usize..3).prop_map(Event::Leave),
-        Just(Event::Step),
-        Just(Event::Step),
-        Just(Event::Obey),
-        Just(Event::LosePlacement),
-    ];
-    prop::collection::vec(event, 0..40)
+#[test]
+fn an_update_that_fails_leaves_the_old_running_and_says_why() {
+    let mut world = World::with_nodes(&["n"]);
+    world.deploy(&[("a", 1), ("b", 1)]);
+    world.settle();
+    world.dead.insert(2);
+    world.update(&["b"]);
+    world.settle();
+    assert_eq!(world.running(), ["s~a~v1~0@n t1", "s~b~v1~0@n t1"]);
+    assert_eq!(world.placement.as_ref().expect("placed").failed[&2], "b-0 on node n failed");
+    assert_eq!(world.phase(), Phase::Deployed);
+    // The next try starts from the good release, and its terms go on.
+    world.update(&["b"]);
+    world.settle();
+    assert_eq!(world.running(), ["s~a~v1~0@n t1", "s~b~v3~0@n t3"]);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+#[test]
+fn an_update_has_its_time_and_may_be_given_up() {
+    let mut world = World::with_nodes(&["n"]);
+    world.deploy(&[("a", 1)]);
+    world.settle();
+    world.sick.extend([2, 3]);
+    world.update(&["a"]);
+    world.settle();
+    assert_eq!(world.running(), ["s~a~v1~0@n t1", "s~a~v2~0@n t2"]);
+    world.desired.elapsed_ms = 1000;
+    world.settle();
+    assert_eq!(world.running(), ["s~a~v1~0@n t1"]);
+    let failed = |world: &World, release| world.placement.as_ref().expect("placed").failed[&release].clone();
+    assert_eq!(
+        failed(&world, 2),
+        "Did not detect apps to be healthy within 1000 ms: a-0 on node n is not healthy yet"
+    );
+    world.update(&["a"]);
+    world.desired.elapsed_ms = 7;
+    world.step();
+    world.desired.cancelled = Some(3);
+    world.settle();
+    assert_eq!(
+        (world.running(), failed(&world, 3)),
+        (vec!["s~a~v1~0@n t1".to_owned()], "Cancelled after 7 ms.".to_owned())
+    );
+}
 
-    /// Whatever happened, once nodes are back and agents obey, exactly what is wanted runs, and terms never went back.
-    #[test]
-    fn converges_from_any_history(history in events()) {
-        const LABELS: [&str; 3] = ["a", "b", "c"];
-        const NODES: [&str; 3] = ["n0", "n1", "n2"];
-        let mut world = World::with_nodes(&["n0"]);
-        let mut terms: BTreeMap<InstanceId, Term> = BTreeMap::new();
-        for event in history {
-            match event {
-                Event::Deploy(counts) => {
-                    let apps: Vec<_> = LABELS.iter().copied().zip(counts).collect();
-                    world.deploy(&apps);
-                }
-                Event::Undeploy => world.want(Want::Undeployed),
-                Event::Join(index) => world.join(NODES[index]),
-                Event::Leave(index) => world.leave(NODES[index]),
-                Event::Step => { world.step(); }
-                Event::Obey => world.obey(),
-                // Only what orders can rebuild may be lost: an empty board remembers no terms.
-                Event::LosePlacement => {
-                    let slots = world.placement.iter().flat_map(|placement| placement.apps.values().flatten()).count();
-                    if slots == world.observed.assignments.len() {
-                        world.placement = None;
-                    }
-                }
-            }
-            for (instance, order) in &world.observed.assignments {
-                let seen = terms.entry(instance.clone()).or_default();
-                prop_assert!(*seen <= order.term, "{} went from {} to {}", instance, seen, order.term);
-                *seen = order.term;
-            }
-        }
-        for node in NODES {
-            world.join(node);
-        }
-        world.obey();
+#[test]
+fn an_update_may_be_undeployed_and_destroyed_in_the_middle() {
+    for want in [Want::Undeployed, Want::Destroyed] {
+        let mut world = World::with_nodes(&["n"]);
+        world.deploy(&[("a", 1)]);
         world.settle();
-        let wanted = match (world.desired.want, &world.desired.release) {
-            (Want::Deployed, Some(release)) => release.apps.iter().map(|app| app.count as usize).sum(),
-            _ => 0,
-        };
-        prop_assert_eq!(world.running().len(), wanted);
-        prop_assert_eq!(world.observed.assignments.len(), wanted);
-        prop_assert_eq!(world.phase(), if wanted > 0 { Phase::Deployed } else { Phase::Undeployed });
+        world.sick.insert(2);
+        world.update(&["a"]);
+        world.settle();
+        world.want(want);
+        if want == Want::Destroyed {
+            world.settle_until_removed();
+        } else {
+            world.settle();
+        }
+        assert_eq!(world.observed.assignments.len(), 0, "{want:?}");
     }
+}
 
-    /// The same inputs give the same plan, and planning what is at rest gives nothing.
-    #[test]
-    fn is_deterministic_and_comes_to_rest(history in events()) {
-        let mut world = World::with_nodes(&["n0", "n1"]);
-        for event in history {
-            match event {
-                Event::Deploy(counts) => world.deploy(&["a", "b", "c"].iter().copied().zip(counts).collect::<Vec<_>>()),
-                Event::Undeploy => world.want(Want::Undeployed),
-                Event::Step => { world.step(); }
-                _ => world.obey(),
+/// A world in which a leader and its agents can stop at any moment: what was written stands, everything else is forgotten.
+/// Every operation is cut off after every number of writes; then a new leader takes over and everything comes to rest.
+#[test]
+fn every_operation_may_be_cut_off_after_every_write() {
+    type Operation = fn(&mut World);
+    let operations: [(&str, Operation, &[&str]); 6] = [
+        ("deploy", |world| world.deploy(&[("a", 1), ("b", 2)]), &["s~a~v2~0", "s~b~v2~0", "s~b~v2~1"]),
+        ("update", |world| world.update(&["b"]), &["s~a~v1~0", "s~b~v2~0", "s~b~v2~1"]),
+        (
+            "failed update",
+            |world| {
+                world.dead.insert(2);
+                world.update(&["a", "b"]);
+            },
+            &["s~a~v1~0", "s~b~v1~0", "s~b~v1~1"],
+        ),
+        (
+            "cancelled update",
+            |world| {
+                world.sick.insert(2);
+                world.update(&["a"]);
+                world.desired.cancelled = Some(2);
+            },
+            &["s~a~v1~0", "s~b~v1~0", "s~b~v1~1"],
+        ),
+        (
+            "scale",
+            |world| {
+                let release = world.desired.release.as_mut().expect("deployed");
+                release.apps[1].count = 1;
+                world.desired.generation += 1;
+            },
+            &["s~a~v1~0", "s~b~v1~0"],
+        ),
+        ("undeploy", |world| world.want(Want::Undeployed), &[]),
+    ];
+    for (name, operate, expected) in operations {
+        for writes in 0..40 {
+            let mut world = World::with_nodes(&["n", "m"]);
+            world.deploy(&[("a", 1), ("b", 2)]);
+            world.settle();
+            operate(&mut world);
+            let mut left = writes;
+            while left > 0 {
+                let planned = world.step_at_most(left);
+                left -= planned.min(left).max(1);
+                world.obey();
             }
-            prop_assert_eq!(world.plan(), world.plan());
+            world.settle();
+            let running: BTreeSet<String> =
+                world.running().iter().filter_map(|line| Some(line.split_once('@')?.0.to_owned())).collect();
+            assert_eq!(
+                running,
+                expected.iter().map(|name| (*name).to_owned()).collect(),
+                "{name} cut off after {writes}"
+            );
+            assert_eq!(world.observed.assignments.len(), expected.len(), "{name} cut off after {writes}");
         }
-        world.settle();
-        let plan = world.plan();
-        prop_assert!(plan.actions.is_empty());
-        prop_assert_eq!(Some(plan.placement), world.placement);
     }
 }

@@ -68,6 +68,11 @@ impl Txn {
         self.create_as(CreateMode::Persistent, path, data)
     }
 
+    /// Creates a persistent znode whose name is `prefix` and the next number of its directory.
+    pub fn create_sequential(self, prefix: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
+        self.create_as(CreateMode::PersistentSequential, prefix, data)
+    }
+
     /// Creates a znode that lives as long as this session.
     pub fn create_ephemeral(self, path: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
         self.create_as(CreateMode::Ephemeral, path, data)
