@@ -1,16 +1,27 @@
 //! Turns the URI of a registered app into something that can be executed on this node.
+//!
+//! * [`Artifacts`]: finds or fetches what a URI names, into a cache where files appear whole or not at all;
+//! * [`maven`]: coordinates, repositories, snapshots, checksums;
+//! * [`http`]: requests whose redirects carry no credentials away; also used to ask container registries.
 
-use std::fmt::Write as _;
+mod cache;
+mod checksum;
+mod credentials;
+mod error;
+pub mod http;
+pub mod maven;
+
+pub use credentials::Credentials;
+pub use error::ArtifactError;
+pub use maven::{Repositories, Repository};
+
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
+use reqwest::{StatusCode, Url};
 
-/// Largest program that is fetched.
-const MAX_BYTES: u64 = 1 << 30;
-/// How long a server may be silent while a program is fetched.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+use cache::{Cache, ReceiveError};
+use http::{Get, Http, shown};
+use maven::Maven;
 
 /// Something to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,96 +34,91 @@ pub enum Program {
     Executable(PathBuf),
 }
 
-/// Why a program cannot be had; each says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum ArtifactError {
-    #[error(
-        "{0} names no scheme: expected builtin:, file:, http: or https:; register the app again with a full URI"
-    )]
-    NoScheme(String),
-    #[error(
-        "{uri}: '{scheme}:' artifacts cannot be run by this version; register the app from a file:, http: or https: address"
-    )]
-    Unsupported { uri: String, scheme: String },
-    #[error(
-        "{0} does not exist on this node; copy it there or register the app from an http: or https: address"
-    )]
-    Missing(PathBuf),
-    #[error(
-        "{uri} could not be fetched: {reason}; check the address and register the app again, or deploy again later"
-    )]
-    Fetch { uri: String, reason: String },
-    #[error("{path} could not be written: {source}; free some space on this node")]
-    Write { path: PathBuf, source: std::io::Error },
-}
-
-/// Fetches programs into a cache folder and remembers them.
+/// Fetches programs into a cache folder and remembers them. Cheap to clone; clones share the cache.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
-    cache: PathBuf,
-    client: reqwest::Client,
+    cache: Cache,
+    http: Http,
+    maven: Maven,
 }
 
 impl Artifacts {
-    /// Fetches into `cache`, which is created when needed.
-    pub fn new(cache: impl Into<PathBuf>, client: reqwest::Client) -> Artifacts {
-        Artifacts { cache: cache.into(), client }
+    /// Fetches into `cache`, which is created when needed, and `maven:` artifacts from `repositories`.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Client`].
+    pub fn new(cache: impl Into<PathBuf>, repositories: Repositories) -> Result<Artifacts, ArtifactError> {
+        let http = Http::new().map_err(|error| ArtifactError::Client(error.to_string()))?;
+        Ok(Artifacts::with_http(cache.into(), repositories, http))
+    }
+
+    fn with_http(cache: PathBuf, repositories: Repositories, http: Http) -> Artifacts {
+        let cache = Cache::new(cache);
+        let maven = Maven::new(repositories, cache.clone(), http.clone());
+        Artifacts { cache, http, maven }
+    }
+
+    /// What fetches.
+    pub fn http(&self) -> &Http {
+        &self.http
     }
 
     /// The program that `uri` names, fetched if it is remote and not in the cache yet.
     ///
-    /// Cancel safe: a cancelled fetch leaves a partial file that the next one replaces.
+    /// Cancel safe: a cancelled fetch leaves nothing behind.
     ///
     /// # Errors
     /// See [`ArtifactError`]; only `Fetch` and `Write` may pass by themselves.
     pub async fn resolve(&self, uri: &str) -> Result<Program, ArtifactError> {
-        let (scheme, rest) = uri.split_once(':').ok_or_else(|| ArtifactError::NoScheme(uri.to_owned()))?;
+        if let Some(bundled) = strip_scheme(uri, "builtin") {
+            let (kind, name) =
+                bundled.split_once('/').ok_or_else(|| ArtifactError::NoScheme(uri.to_owned()))?;
+            return Ok(Program::Bundled { kind: kind.to_owned(), name: name.to_owned() });
+        }
+        let path = self.file(uri).await?;
+        if path.is_file() { Ok(Program::from_path(path)) } else { Err(ArtifactError::Missing(path)) }
+    }
+
+    /// The file or folder on this machine that `uri` names, fetched if it is remote and not in the cache yet.
+    ///
+    /// Cancel safe: a cancelled fetch leaves nothing behind.
+    ///
+    /// # Errors
+    /// As [`Artifacts::resolve`]; what is in the binary is `Unsupported`.
+    pub async fn file(&self, uri: &str) -> Result<PathBuf, ArtifactError> {
+        let (scheme, rest) = uri.split_once(':').ok_or_else(|| ArtifactError::NoScheme(shown(uri)))?;
         match scheme.to_ascii_lowercase().as_str() {
-            "builtin" => {
-                let (kind, name) =
-                    rest.split_once('/').ok_or_else(|| ArtifactError::NoScheme(uri.to_owned()))?;
-                Ok(Program::Bundled { kind: kind.to_owned(), name: name.to_owned() })
-            }
             "file" => {
                 let path = Path::new("/").join(rest.trim_start_matches('/'));
-                if path.is_file() { Ok(Program::from_path(path)) } else { Err(ArtifactError::Missing(path)) }
+                if path.exists() { Ok(path) } else { Err(ArtifactError::Missing(path)) }
             }
-            "http" | "https" => Ok(Program::from_path(self.fetch(uri).await?)),
-            scheme => Err(ArtifactError::Unsupported { uri: uri.to_owned(), scheme: scheme.to_owned() }),
+            "http" | "https" => self.fetch(uri).await,
+            "maven" => self.maven.resolve(uri, rest).await,
+            scheme => Err(ArtifactError::Unsupported { uri: shown(uri), scheme: scheme.to_owned() }),
         }
     }
 
     async fn fetch(&self, uri: &str) -> Result<PathBuf, ArtifactError> {
-        let path = self.cache.join(cache_name(uri));
+        let failed = |reason: String| ArtifactError::Fetch { uri: shown(uri), reason };
+        let path = self.cache.path(cache::name_of(uri));
         if path.is_file() {
             return Ok(path);
         }
-        let failed = |reason: String| ArtifactError::Fetch { uri: uri.to_owned(), reason };
-        let write = |source| ArtifactError::Write { path: path.clone(), source };
-        let response = self.client.get(uri).timeout(READ_TIMEOUT * 20).send().await;
-        let mut response =
-            response.and_then(reqwest::Response::error_for_status).map_err(|e| failed(root(&e)))?;
-        tokio::fs::create_dir_all(&self.cache).await.map_err(write)?;
-        let partial = self.cache.join(format!("{}.{}.part", cache_name(uri), uuid::Uuid::new_v4().simple()));
-        let mut file = tokio::fs::File::create(&partial).await.map_err(write)?;
-        let mut bytes = 0;
-        loop {
-            let chunk = tokio::time::timeout(READ_TIMEOUT, response.chunk()).await;
-            let chunk = chunk.map_err(|_| failed(format!("no data for {} s", READ_TIMEOUT.as_secs())))?;
-            let Some(chunk) = chunk.map_err(|error| failed(root(&error)))? else { break };
-            bytes += chunk.len() as u64;
-            if bytes > MAX_BYTES {
-                drop(tokio::fs::remove_file(&partial).await);
-                return Err(failed(format!("it is larger than {MAX_BYTES} bytes")));
+        let mut url: Url = uri.parse().map_err(|error| failed(format!("its address is wrong ({error})")))?;
+        let credentials = Credentials::take(&mut url);
+        let fetch = async {
+            let get = Get { credentials: credentials.as_ref(), ..Get::new(&url) };
+            let answer = self.http.get(get).await.map_err(|error| failed(error.to_string()))?;
+            if answer.status() != StatusCode::OK {
+                return Err(failed(format!("the server answers {}", answer.status())));
             }
-            file.write_all(&chunk).await.map_err(write)?;
-        }
-        file.sync_all().await.map_err(write)?;
-        // Closed for certain before anybody executes it: a file that is open for writing cannot be.
-        drop(file.into_std().await);
-        make_executable(&partial).map_err(write)?;
-        tokio::fs::rename(&partial, &path).await.map_err(write)?;
-        Ok(path)
+            let partial = cache::receive(answer, &path).await.map_err(|error| match error {
+                ReceiveError::Answer(reason) => failed(reason),
+                ReceiveError::Write(error) => error,
+            })?;
+            partial.keep(&path)
+        };
+        self.cache.once(path.clone(), fetch).await
     }
 }
 
@@ -123,82 +129,12 @@ impl Program {
     }
 }
 
-/// Unique for the address, and still readable: hash, then the last segment of the path.
-fn cache_name(uri: &str) -> String {
-    let hash = Sha256::digest(uri.as_bytes());
-    let mut name = hash.iter().take(16).fold(String::new(), |mut name, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(name, "{byte:02x}");
-        name
-    });
-    let last = uri.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-    name.push('-');
-    name.extend(last.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(100));
-    name
-}
-
-/// The innermost cause: what the network said, without the address that our own sentence names already.
-fn root(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), root)
-}
-
-fn make_executable(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+fn strip_scheme<'a>(uri: &'a str, scheme: &str) -> Option<&'a str> {
+    let (found, rest) = uri.split_once(':')?;
+    found.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn artifacts(folder: &Path) -> Artifacts {
-        Artifacts::new(folder, reqwest::Client::new())
-    }
-
-    #[tokio::test]
-    async fn resolves_what_lies_here() {
-        let folder = tempfile::tempdir().expect("folder");
-        let jar = folder.path().join("app-1.0.JAR");
-        std::fs::write(&jar, "x").expect("written");
-        let artifacts = artifacts(folder.path());
-        let found = artifacts.resolve(&format!("file://{}", jar.display())).await.expect("found");
-        assert_eq!(found, Program::Jar(jar));
-        let bundled = artifacts.resolve("builtin:source/time").await.expect("found");
-        assert_eq!(bundled, Program::Bundled { kind: "source".into(), name: "time".into() });
-    }
-
-    #[tokio::test]
-    async fn says_why_it_cannot_run() {
-        let folder = tempfile::tempdir().expect("folder");
-        let artifacts = artifacts(folder.path());
-        let cases = [
-            (
-                "file:///no/such",
-                "/no/such does not exist on this node; copy it there or register the app from an http: or https: address",
-            ),
-            (
-                "maven://g:a:1",
-                "maven://g:a:1: 'maven:' artifacts cannot be run by this version; register the app from a file:, http: or https: address",
-            ),
-            (
-                "nothing",
-                "nothing names no scheme: expected builtin:, file:, http: or https:; register the app again with a full URI",
-            ),
-        ];
-        for (uri, sentence) in cases {
-            assert_eq!(artifacts.resolve(uri).await.expect_err("refused").to_string(), sentence);
-        }
-        let refused =
-            artifacts.resolve("http://127.0.0.1:1/x.jar").await.expect_err("nobody listens").to_string();
-        assert!(refused.starts_with("http://127.0.0.1:1/x.jar could not be fetched: "), "{refused}");
-        let refused =
-            artifacts.resolve("https://127.0.0.1:1/x.jar").await.expect_err("nobody listens").to_string();
-        assert!(refused.contains("Connection refused"), "https is spoken: {refused}");
-    }
-
-    #[test]
-    fn a_cache_name_cannot_leave_the_cache() {
-        let name = cache_name("http://h/../../etc/passwd?x=/../y");
-        assert!(name.ends_with("-passwd") && !name.contains('/'), "{name}");
-    }
-}
+mod server;
+#[cfg(test)]
+mod tests;

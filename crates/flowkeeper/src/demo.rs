@@ -108,7 +108,7 @@ async fn create(client: &Client, name: &str, definition: &str, description: &str
 async fn wait_until_deployed(client: &Client, name: &str) -> Result<(), Failure> {
     let deployed = async {
         loop {
-            let now = client.explain_stream(name).await.map_err(Failure::failed)?;
+            let now = client.stream_state(name).await.map_err(Failure::failed)?;
             let instances = now.apps.iter().flat_map(|app| &app.instances);
             if now.phase == "deployed" {
                 return Ok(());

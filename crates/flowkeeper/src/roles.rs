@@ -6,6 +6,7 @@ pub(crate) mod broker;
 pub(crate) mod dev;
 pub(crate) mod run;
 pub(crate) mod server;
+mod sources;
 pub(crate) mod zookeeper;
 
 use std::future::Future;

@@ -1,8 +1,10 @@
 //! Every setting, once: flag, environment variable, TOML key, default and meaning come from the one table [`TABLE`].
 //!
 //! Order, later ones winning: default, file (`--config FILE`), environment (`FLOWKEEPER_…`), flag. An unknown key of the file
-//! or an unknown `FLOWKEEPER_` variable is an error that names it and the nearest known one.
+//! or an unknown `FLOWKEEPER_` variable is an error that names it and the nearest known one. The file may also name repositories
+//! and registries as Data Flow's own configuration does ([`scdf`]).
 
+mod scdf;
 mod table;
 
 use std::collections::BTreeMap;
@@ -39,6 +41,7 @@ impl Setting {
         let arg = Arg::new(self.key).long(self.key).help(self.help_line());
         match self.value {
             Value::Switch => arg.action(ArgAction::SetTrue),
+            Value::List => arg.value_name(self.value.name()).action(ArgAction::Append),
             _ => arg.value_name(self.value.name()),
         }
     }
@@ -96,6 +99,12 @@ impl Settings {
                     values.insert(setting.key, "true".to_owned());
                 }
                 Value::Switch => {}
+                Value::List => {
+                    if let Some(parts) = matches.get_many::<String>(setting.key) {
+                        let list = parts.map(String::as_str).collect::<Vec<_>>().join(",");
+                        values.insert(setting.key, setting.check(&list, &format!("--{}", setting.key))?);
+                    }
+                }
                 _ => {
                     if let Some(value) = matches.get_one::<String>(setting.key) {
                         values.insert(setting.key, setting.check(value, &format!("--{}", setting.key))?);
@@ -137,6 +146,12 @@ impl Settings {
             .map_err(|_| Failure::usage(format!("--{key}: '{text}' is not an address like 127.0.0.1:9393")))
     }
 
+    /// The parts of a list; none when it was not given.
+    pub(crate) fn list(&self, key: &str) -> impl Iterator<Item = &str> {
+        let parts = self.text(key).unwrap_or_default().split(',').map(str::trim);
+        parts.filter(|part| !part.is_empty())
+    }
+
     /// A number; its form was checked when it was loaded.
     pub(crate) fn number(&self, key: &str) -> Option<u64> {
         self.text(key)?.parse().ok()
@@ -151,7 +166,7 @@ impl Setting {
             Value::Number => value.parse::<u64>().is_ok_and(|number| number > 0),
             Value::Switch => matches!(value, "true" | "false"),
             Value::OneOf(words) => words.contains(&value),
-            Value::Text | Value::Path => !value.is_empty(),
+            Value::Text | Value::Path | Value::List => !value.is_empty(),
         };
         if is_fine {
             return Ok(value.to_owned());
@@ -174,21 +189,38 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>, Failure> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
     let table: toml::Table = text.parse().map_err(|error| fail(&error))?;
-    let values = table.into_iter().map(|(key, value)| {
+    let mut values = Vec::new();
+    flatten("", table, &mut values).map_err(|error| fail(&error))?;
+    scdf::translate(values).map_err(|error| fail(&error))
+}
+
+/// The values of a table, those of tables in it with dots in their keys.
+fn flatten(prefix: &str, table: toml::Table, values: &mut Vec<(String, String)>) -> Result<(), String> {
+    for (key, value) in table {
+        let key = format!("{prefix}{key}");
         let text = match value {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(switch) => switch.to_string(),
+            toml::Value::Array(parts) if find(&key).is_some_and(|setting| setting.value == Value::List) => {
+                let parts = parts.iter().map(|part| part.as_str());
+                let parts: Option<Vec<&str>> = parts.collect();
+                parts.ok_or_else(|| format!("{key} holds something else than strings"))?.join(",")
+            }
+            toml::Value::Table(inner) if scdf::is_prefix(&key) => {
+                flatten(&format!("{key}."), inner, values)?;
+                continue;
+            }
             other => {
-                return Err(fail(&format!(
+                return Err(format!(
                     "{key} holds a {}; write a string, number or true/false",
                     other.type_str()
-                )));
+                ));
             }
         };
-        Ok((key, text))
-    });
-    values.collect()
+        values.push((key, text));
+    }
+    Ok(())
 }
 
 fn unknown(what: &str, name: &str) -> Failure {

@@ -1,26 +1,42 @@
-//! What an app can be told: its options, from the bundled catalogue or from the metadata in its jar.
+//! What an app can be told: its options, from the bundled catalogue, from the metadata in its jar, or from the labels of its image.
+//!
+//! Whatever cannot be had is told in the log and counts as "no options known": the app may still run. Metadata is somebody
+//! else's: how much of it is read, for how long and into how much memory, is limited.
 
+mod archive;
+pub mod container;
+mod error;
 mod jar;
-mod jar_file;
+mod lists;
+mod metadata;
+mod remembered;
 
-use std::sync::{Arc, Mutex, PoisonError};
+pub use error::OptionsError;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowkeeper_api::apps::{AppOption, Hints};
+use flowkeeper_deploy::artifact::Artifacts;
+use flowkeeper_deploy::artifact::http::shown;
 use flowkeeper_dsl::properties::KnownProperty;
-use indexmap::IndexMap;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::apps::Listed;
+use super::uri;
 use crate::catalog::{BundledApp, Catalog};
+use crate::task::Tasks;
+use container::Registries;
+use metadata::Metadata;
+use remembered::{Entry, FileState, Remembered};
 
-/// Programs whose options are remembered, and programs read at the same time.
-const MAX_REMEMBERED: usize = 256;
-const MAX_READERS: usize = 4;
-/// How long what was fetched is believed, and how long a failure.
-const LASTS: Duration = Duration::from_secs(600);
-const FAILURE_LASTS: Duration = Duration::from_secs(10);
+/// Programs that are read at the same time, which takes memory, and that are fetched, which takes connections.
+const MAX_READERS: usize = 2;
+const MAX_FETCHERS: usize = 8;
+/// How long somebody who asks for options waits for them.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// What is known of an app's options. Empty where its metadata cannot be had: that is no error, the app may still run.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +54,14 @@ pub struct Described {
     pub is_visible: bool,
 }
 
+/// Reads the options of the jar `bytes`, as those of a registered app are read.
+///
+/// # Errors
+/// When it is no jar, or one that wants more memory or time than a sane one.
+pub fn of_jar(bytes: Vec<u8>) -> Result<Options, OptionsError> {
+    jar::read_bytes(bytes)
+}
+
 impl Options {
     /// The options a user is shown.
     pub fn visible(&self) -> impl Iterator<Item = &AppOption> {
@@ -53,108 +77,167 @@ impl Options {
         };
         self.all.iter().map(known).collect()
     }
+
+    /// About how much memory they take.
+    fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let option = |Described { option, .. }: &Described| {
+            let hints = option.hints.key_hints.len() + option.hints.value_hints.len();
+            let providers = option.hints.key_providers.len() + option.hints.value_providers.len();
+            size_of::<Described>()
+                + option.id.len()
+                + option.name.len()
+                + text(&option.java_type)
+                + text(&option.description)
+                + text(&option.short_description)
+                + weight(&option.default_value)
+                + (hints + providers) * 200
+        };
+        let lists = self.groups.values().chain([&self.inbound_ports, &self.outbound_ports]);
+        size_of::<Options>()
+            + self.all.iter().map(option).sum::<usize>()
+            + lists.flatten().map(|name| name.len() + size_of::<String>()).sum::<usize>()
+    }
 }
 
-/// Finds the options of registered apps, and remembers those it had to read from a program.
+/// Finds the options of registered apps, and remembers those it had to read from a program. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct OptionsReader {
     catalog: Catalog,
-    client: reqwest::Client,
+    artifacts: Artifacts,
+    registries: Arc<Registries>,
+    tasks: Tasks,
     remembered: Arc<Mutex<Remembered>>,
-    /// Held while a program is read or fetched, which takes memory and time.
+    /// What is being read, by its URI.
+    running: Arc<Mutex<HashMap<String, Outcome>>>,
+    /// Held while a program is read.
     reading: Arc<Semaphore>,
+    /// Held while a program is fetched or a registry asked.
+    fetching: Arc<Semaphore>,
 }
 
+/// The options once they are known.
+type Outcome = watch::Receiver<Option<Arc<Options>>>;
+
 impl OptionsReader {
-    /// Finds bundled apps in `catalog`; programs are fetched with `client`.
-    pub fn new(catalog: Catalog, client: reqwest::Client) -> OptionsReader {
-        let reading = Arc::new(Semaphore::new(MAX_READERS));
-        OptionsReader { catalog, client, remembered: Arc::default(), reading }
+    /// Finds bundled apps in `catalog`, programs with `artifacts`, and images in `registries`; reads as one of `tasks`.
+    pub(crate) fn new(
+        catalog: Catalog,
+        artifacts: Artifacts,
+        registries: Registries,
+        tasks: Tasks,
+    ) -> OptionsReader {
+        OptionsReader {
+            catalog,
+            artifacts,
+            registries: Arc::new(registries),
+            tasks,
+            remembered: Arc::default(),
+            running: Arc::default(),
+            reading: Arc::new(Semaphore::new(MAX_READERS)),
+            fetching: Arc::new(Semaphore::new(MAX_FETCHERS)),
+        }
     }
 
-    /// The options of a registered app: of a bundled one, or as its jar says (`file:`, `http:`, `https:`). A jar that cannot be
-    /// read has none.
+    /// The options of a registered app: of a bundled one, or as its metadata URI, its program or the labels of its image say. One
+    /// whose metadata cannot be had in a minute has none yet; it is fetched to the end nevertheless, for those who ask later.
+    ///
+    /// Cancel safe.
     pub async fn of(&self, app: &Listed) -> Arc<Options> {
         if let Some(bundled) = self.catalog.by_uri(&app.uri) {
             return Arc::new(of_bundled(bundled));
         }
         let source = app.metadata_uri.as_deref().unwrap_or(&app.uri);
-        let state = jar_file::state(source).await;
-        if let Some(known) = self.recall(source, state) {
+        let state = state(source).await;
+        if let Some(known) = lock(&self.remembered).get(source, state) {
             return known;
         }
-        // It is never closed.
-        let _permit = self.reading.acquire().await;
-        // Whoever read before us may have been asked for the same.
-        if let Some(known) = self.recall(source, state) {
-            return known;
-        }
-        let (options, is_lasting) = match self.read(source).await {
-            Ok(options) => (Arc::new(options), true),
-            Err(error) => {
-                tracing::info!(uri = source, %error, "the options of an app could not be read from its program");
-                (Arc::default(), false)
+        let mut outcome = self.run(source, state);
+        // The sender goes without a word only when the server stops.
+        let found = async { outcome.wait_for(Option::is_some).await.ok().and_then(|found| found.clone()) };
+        match tokio::time::timeout(MAX_WAIT, found).await {
+            Ok(found) => found.unwrap_or_default(),
+            Err(_) => {
+                tell(source, &OptionsError::Late(MAX_WAIT.as_secs()));
+                Arc::default()
             }
+        }
+    }
+
+    /// Reads `source` in a task of its own, once for all who want it.
+    fn run(&self, source: &str, state: Option<FileState>) -> Outcome {
+        let mut running = lock(&self.running);
+        if let Some(outcome) = running.get(source) {
+            return outcome.clone();
+        }
+        let (sender, outcome) = watch::channel(None);
+        running.insert(source.to_owned(), outcome.clone());
+        let (reader, source) = (self.clone(), source.to_owned());
+        self.tasks.spawn("options of an app", async move {
+            let (options, is_lasting) = reader.read(&source, state).await.unwrap_or_else(|error| {
+                tell(&source, &error);
+                (Options::default(), false)
+            });
+            let options = Arc::new(options);
+            let entry = Entry { options: Arc::clone(&options), state, is_lasting, at: Instant::now() };
+            lock(&reader.remembered).put(&source, entry);
+            lock(&reader.running).remove(&source);
+            sender.send_replace(Some(options));
+        });
+        outcome
+    }
+
+    /// Options, and whether they may be believed for long.
+    async fn read(&self, source: &str, state: Option<FileState>) -> Result<(Options, bool), OptionsError> {
+        if let Some(image) = uri::image(source) {
+            // It is never closed.
+            let _permit = self.fetching.acquire().await;
+            let labels = container::labels(self.artifacts.http(), &self.registries, image).await?;
+            return Ok((of_labels(&labels)?, true));
+        }
+        let path = {
+            // What lies here waits for nobody's network.
+            let is_local = uri::file_path(source).is_some();
+            let _permit = if is_local { None } else { self.fetching.acquire().await.ok() };
+            self.artifacts.file(source).await?
         };
-        self.lock()
-            .put(source, Entry { options: Arc::clone(&options), state, is_lasting, at: Instant::now() });
-        options
-    }
-
-    async fn read(&self, source: &str) -> Result<Options, jar::JarError> {
-        match jar_file::open(&self.client, source).await? {
-            Some(file) => tokio::task::spawn_blocking(move || jar::read(file))
-                .await
-                .map_err(|error| std::io::Error::other(error.to_string()))?,
-            None => Ok(Options::default()),
-        }
-    }
-
-    fn recall(&self, source: &str, state: Option<jar_file::FileState>) -> Option<Arc<Options>> {
-        self.lock().get(source, state)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+        let permit = Arc::clone(&self.reading).acquire_owned().await;
+        // What lies in a folder can change without a trace on the folder.
+        let is_lasting = state.is_some() || !path.is_dir();
+        let read = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            jar::read(&path)
+        });
+        let options = read.await.map_err(|error| std::io::Error::other(error.to_string()))??;
+        Ok((options, is_lasting))
     }
 }
 
-/// Options by the URI they were read from, the least recently used first.
-#[derive(Debug, Default)]
-struct Remembered(IndexMap<String, Entry>);
-
-#[derive(Debug)]
-struct Entry {
-    options: Arc<Options>,
-    /// What the file was like; `None` for what is not a file of this machine.
-    state: Option<jar_file::FileState>,
-    /// False after a failure, which may pass.
-    is_lasting: bool,
-    at: Instant,
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Remembered {
-    fn get(&mut self, source: &str, state: Option<jar_file::FileState>) -> Option<Arc<Options>> {
-        let entry = self.0.shift_remove(source)?;
-        let lives = if entry.is_lasting { LASTS } else { FAILURE_LASTS };
-        // A file is looked at each time; what was fetched is only trusted for a while.
-        let is_same =
-            entry.state == state && ((state.is_some() && entry.is_lasting) || entry.at.elapsed() < lives);
-        if !is_same {
-            return None;
-        }
-        let options = Arc::clone(&entry.options);
-        self.0.insert(source.to_owned(), entry);
-        Some(options)
-    }
+fn tell(source: &str, error: &OptionsError) {
+    let uri = shown(source);
+    tracing::warn!(uri, %error, "the options of an app are not known, because its metadata could not be read");
+}
 
-    fn put(&mut self, source: &str, entry: Entry) {
-        self.0.shift_remove(source);
-        self.0.insert(source.to_owned(), entry);
-        if self.0.len() > MAX_REMEMBERED {
-            self.0.shift_remove_index(0);
-        }
+/// The state of the file that `source` names; `None` when it names none, or there is none.
+async fn state(source: &str) -> Option<FileState> {
+    let found = tokio::fs::metadata(uri::file_path(source)?).await.ok()?;
+    found.is_file().then_some(FileState { modified: found.modified().ok()?, size: found.len() })
+}
+
+/// Metadata as an image carries it: one document with the options for users, and the lists by their names.
+fn of_labels(labels: &std::collections::BTreeMap<String, String>) -> Result<Options, OptionsError> {
+    let mut found = Metadata::default();
+    if let Some(document) = labels.get(container::METADATA_LABEL) {
+        found.add(&format!("the label {}", container::METADATA_LABEL), document.as_bytes())?;
     }
+    for (name, value) in labels {
+        found.lists.add(name, value);
+    }
+    Ok(found.into_chosen_options())
 }
 
 fn of_bundled(app: &BundledApp) -> Options {
@@ -182,44 +265,16 @@ fn first_sentence(text: &str) -> String {
     sentence.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(state: Option<jar_file::FileState>, is_lasting: bool) -> Entry {
-        Entry { options: Arc::default(), state, is_lasting, at: Instant::now() }
-    }
-
-    #[test]
-    fn only_so_many_are_remembered_and_the_least_used_goes_first() {
-        let mut remembered = Remembered::default();
-        (0..MAX_REMEMBERED).for_each(|n| remembered.put(&n.to_string(), entry(None, true)));
-        assert!(remembered.get("0", None).is_some());
-        remembered.put("one more", entry(None, true));
-        assert!(remembered.get("0", None).is_some() && remembered.get("1", None).is_none());
-        assert_eq!(remembered.0.len(), MAX_REMEMBERED);
-    }
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_file_that_changed_is_read_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.jar");
-        let uri = format!("file://{}", path.display());
-        std::fs::write(&path, "one").unwrap();
-        let state = jar_file::state(&uri).await;
-        let mut remembered = Remembered::default();
-        remembered.put(&uri, entry(state, true));
-        assert!(remembered.get(&uri, state).is_some());
-        std::fs::write(&path, "longer").unwrap();
-        let changed = jar_file::state(&uri).await;
-        assert_ne!(changed, state);
-        assert!(remembered.get(&uri, changed).is_none());
-    }
-
-    #[test]
-    fn the_first_sentence_is_short() {
-        assert_eq!(first_sentence("One. Two."), "One.");
-        assert_eq!(first_sentence("One\n more e.g.this."), "One more e.g.this.");
-        assert_eq!(first_sentence(""), "");
-    }
+/// About how much memory a value takes.
+fn weight(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + weight(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + inner
 }
+
+#[cfg(test)]
+mod tests;

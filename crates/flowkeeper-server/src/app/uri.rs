@@ -1,5 +1,7 @@
 //! What the URI of a registered app says: its version, and the artifact without it.
 
+use flowkeeper_deploy::artifact::maven::Coordinate;
+
 use super::Error;
 use crate::catalog::{BUILTIN, Catalog};
 
@@ -27,7 +29,7 @@ pub fn check(uri: &str) -> Result<(), Error> {
         Some((scheme, rest))
             if !rest.is_empty() && SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) =>
         {
-            Ok(())
+            coordinate(uri).map(drop)
         }
         Some((scheme, rest)) if !rest.is_empty() => invalid(format!(
             "An app cannot be registered from '{uri}': the scheme '{scheme}' is none of {}",
@@ -47,16 +49,8 @@ pub fn check(uri: &str) -> Result<(), Error> {
 pub fn version(uri: &str, catalog: &Catalog) -> Result<String, Error> {
     check(uri)?;
     let invalid = |text: String| Error::InvalidArgument(text);
-    if let Some(coordinate) = after_scheme(uri, "maven") {
-        let parts: Vec<&str> = coordinate.split(':').collect();
-        return match parts.as_slice() {
-            [_, _, .., version] if (3..=5).contains(&parts.len()) && !version.is_empty() => {
-                Ok((*version).to_owned())
-            }
-            _ => Err(invalid(format!(
-                "'{uri}' is not a maven coordinate: write maven://<group>:<artifact>[:<extension>[:<classifier>]]:<version>"
-            ))),
-        };
+    if let Some(coordinate) = coordinate(uri)? {
+        return Ok(coordinate.version().to_owned());
     }
     if let Some(image) = after_scheme(uri, "docker") {
         let (_, tag) = image_and_tag(image);
@@ -118,6 +112,22 @@ pub fn file_path(uri: &str) -> Option<std::path::PathBuf> {
     Some(std::path::PathBuf::from(format!("/{path}")))
 }
 
+/// The name of the image of a `docker:` URI.
+pub fn image(uri: &str) -> Option<&str> {
+    after_scheme(uri, "docker")
+}
+
+/// The coordinate of a `maven:` URI.
+fn coordinate(uri: &str) -> Result<Option<Coordinate>, Error> {
+    let Some(text) = after_scheme(uri, "maven") else { return Ok(None) };
+    let coordinate = Coordinate::parse(text).map_err(|reason| {
+        Error::InvalidArgument(format!(
+            "'{uri}' is not a maven coordinate: {reason}; write maven://<group>:<artifact>[:<extension>[:<classifier>]]:<version>"
+        ))
+    })?;
+    Ok(Some(coordinate))
+}
+
 fn after_scheme<'a>(uri: &'a str, scheme: &str) -> Option<&'a str> {
     let (found, rest) = uri.split_once(':')?;
     found.eq_ignore_ascii_case(scheme).then(|| rest.trim_start_matches('/'))
@@ -176,11 +186,19 @@ mod tests {
             ("time-1.0.jar", "no scheme"),
             ("file:///apps/plain.jar", "file:/apps/plain.jar, expected format"),
             ("maven://g:a", "maven coordinate"),
+            ("maven://g:../../a:1", "has the character '/'"),
+            ("maven://g:a:LATEST", "LATEST is no version"),
             ("builtin:source/none", "no bundled app"),
         ] {
             let error = of(uri).unwrap_err().to_string();
             assert!(error.contains(reason), "{uri}: {error}");
         }
+    }
+
+    #[test]
+    fn a_version_that_is_given_does_not_make_up_for_a_wrong_uri() {
+        assert!(check("maven://g:..:1").is_err());
+        assert!(check("maven://g:a:jar:c:1").is_ok() && check("file:/no-version.jar").is_ok());
     }
 
     #[test]

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use flowkeeper_deploy::agent::{Agent, Options, StopMode};
+use flowkeeper_deploy::artifact::Artifacts;
 use flowkeeper_engine::model::NodeId;
 use flowkeeper_zk::recipes::{self, Connection};
 
 use super::server::with_chroot;
+use super::sources::artifacts;
 use super::{block_on, own_program, say};
 use crate::exit::Failure;
 use crate::folder::Folder;
@@ -25,9 +27,11 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
     let zookeeper = with_chroot(settings.required("zookeeper")?);
     let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     let node = settings.text("name").map_or_else(host, str::to_owned);
+    let data = folder.path().join("node");
+    let artifacts = artifacts(settings, env, &data)?;
     block_on(async {
         let mut signals = Signals::new()?;
-        let (agent, connection) = start(settings, env, &folder.path().join("node"), node, &zookeeper).await?;
+        let (agent, connection) = start(settings, env, &data, artifacts, node, &zookeeper).await?;
         say("flowkeeper: ready");
         signals.received().await;
         agent.stop(StopMode::LeaveApps).await;
@@ -44,6 +48,7 @@ pub(super) async fn start(
     settings: &Settings,
     env: &BTreeMap<String, String>,
     data: &Path,
+    artifacts: Artifacts,
     node: String,
     zookeeper: &str,
 ) -> Result<(Agent, Connection), Failure> {
@@ -66,6 +71,7 @@ pub(super) async fn start(
         node: NodeId(node),
         data: data.to_owned(),
         slots: settings.number("slots").and_then(|n| u32::try_from(n).ok()).unwrap_or(500),
+        artifacts,
         program: own_program()?,
         env: env.clone(),
         policy: Default::default(),

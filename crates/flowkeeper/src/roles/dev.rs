@@ -14,6 +14,7 @@ use flowkeeper_zk::recipes::Connection;
 use flowkeeper_zk::server as zookeeper;
 
 use super::server::server_settings;
+use super::sources::{artifacts, registries};
 use super::{block_on, say, say_ready};
 use crate::exit::Failure;
 use crate::folder::Folder;
@@ -81,6 +82,8 @@ async fn start(
     env: &BTreeMap<String, String>,
     folder: &Folder,
 ) -> Result<Parts, Failure> {
+    let artifacts = artifacts(settings, env, &folder.path().join("node"))?;
+    let registries = registries(settings)?;
     let listener = bind("listen", settings.address("listen")?).await?;
     let zookeeper_listen = remembered(folder, "zookeeper-listen", settings)?;
     let broker_listen = remembered(folder, "broker-listen", settings)?;
@@ -106,11 +109,12 @@ async fn start(
         listener,
         zookeeper: hosts.clone(),
         catalog: catalog::bundled(),
-        settings: server_settings(settings, &broker.local_addr().to_string()),
+        artifacts: artifacts.clone(),
+        settings: server_settings(settings, &broker.local_addr().to_string(), registries),
     };
     let server = flowkeeper_server::start(options).await.map_err(Failure::failed)?;
     let (agent, agent_connection) =
-        super::agent::start(settings, env, &data("node"), NODE.to_owned(), &hosts).await?;
+        super::agent::start(settings, env, &data("node"), artifacts, NODE.to_owned(), &hosts).await?;
     Ok(Parts { zookeeper, broker, server, agent, agent_connection })
 }
 

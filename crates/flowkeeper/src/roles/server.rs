@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use flowkeeper_server::app::options::container::Registries;
+
+use super::sources::{artifacts, registries};
 use super::{block_on, say_ready};
 use crate::catalog;
 use crate::exit::Failure;
@@ -13,6 +16,8 @@ use crate::signals::Signals;
 pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result<(), Failure> {
     let folder = Folder::open("server", settings, env)?;
     let zookeeper = with_chroot(settings.required("zookeeper")?);
+    let artifacts = artifacts(settings, env, folder.path())?;
+    let server_settings = server_settings(settings, settings.required("broker")?, registries(settings)?);
     block_on(async {
         let mut signals = Signals::new()?;
         let listener = bind("listen", settings.address("listen")?).await?;
@@ -21,7 +26,8 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
             listener,
             zookeeper,
             catalog: catalog::bundled(),
-            settings: server_settings(settings, settings.required("broker")?),
+            artifacts,
+            settings: server_settings,
         };
         let server = flowkeeper_server::start(options).await.map_err(Failure::unavailable)?;
         say_ready(&[("api", server.local_addr())]);
@@ -37,12 +43,17 @@ pub(super) fn with_chroot(hosts: &str) -> String {
 }
 
 /// What requests see, from the settings and the address of the broker.
-pub(super) fn server_settings(settings: &Settings, broker: &str) -> flowkeeper_server::run::Settings {
+pub(super) fn server_settings(
+    settings: &Settings,
+    broker: &str,
+    registries: Registries,
+) -> flowkeeper_server::run::Settings {
     let defaults = [("spring.cloud.stream.kafka.binder.brokers", broker)];
     flowkeeper_server::run::Settings {
         app_defaults: defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         register_bundled: settings.text("bundled-apps") != Some("none"),
         max_body: settings.number("max-body-bytes").and_then(|n| usize::try_from(n).ok()).unwrap_or(2 << 20),
+        registries,
         ..Default::default()
     }
 }

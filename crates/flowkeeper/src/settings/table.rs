@@ -19,6 +19,8 @@ pub(crate) enum Value {
     Number,
     Switch,
     OneOf(&'static [&'static str]),
+    /// Texts between commas; the flag may be given several times.
+    List,
 }
 
 /// One setting of one or more roles.
@@ -37,6 +39,7 @@ impl Value {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Value::Text | Value::OneOf(_) => "TEXT",
+            Value::List => "LIST",
             Value::Path => "PATH",
             Value::Address => "ADDR",
             Value::Number => "N",
@@ -53,6 +56,7 @@ impl Value {
             Value::Number => "a whole number from 1 on".to_owned(),
             Value::Switch => "true or false".to_owned(),
             Value::OneOf(words) => format!("one of {}", words.join(", ")),
+            Value::List => "a list of texts with commas between them".to_owned(),
         }
     }
 }
@@ -139,6 +143,34 @@ pub(crate) const TABLE: &[Setting] = &[
         roles: &[Dev, Server],
         default: Some("register"),
         help: "Whether the bundled apps are registered from the start",
+    },
+    Setting {
+        key: "maven-repository",
+        value: Value::List,
+        roles: &[Dev, Server, Agent],
+        default: Some("central"),
+        help: "Where maven: apps come from, in order: ID=https://user:password@host/path, or central for Maven Central",
+    },
+    Setting {
+        key: "maven-local-repository",
+        value: Value::Path,
+        roles: &[Dev, Server, Agent],
+        default: None,
+        help: "Maven's own folder, read before any repository is asked; without it ~/.m2/repository",
+    },
+    Setting {
+        key: "maven-offline",
+        value: Value::Switch,
+        roles: &[Dev, Server, Agent],
+        default: None,
+        help: "Ask no Maven repository: what is not on this machine cannot be had",
+    },
+    Setting {
+        key: "container-registry",
+        value: Value::List,
+        roles: &[Dev, Server],
+        default: None,
+        help: "How registries are asked for the options of docker: apps: https://user:secret@host[?authorization-type=basicauth]",
     },
     Setting {
         key: "max-body-bytes",

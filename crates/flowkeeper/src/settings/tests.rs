@@ -71,3 +71,35 @@ fn keys_are_unique_and_every_default_is_valid() {
         }
     }
 }
+
+#[test]
+fn a_list_is_given_in_pieces_or_at_once() {
+    let of = |args: &[&str], env: &[(&str, &str)]| {
+        let settings = load(args, env).expect("fine");
+        settings.list("maven-repository").map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&[], &[]), ["central"]);
+    assert_eq!(
+        of(&[], &[("FLOWKEEPER_MAVEN_REPOSITORY", "a=https://a, central")]),
+        ["a=https://a", "central"]
+    );
+    let pieces = ["--maven-repository", "a=https://a", "--maven-repository", "b=https://b,central"];
+    assert_eq!(of(&pieces, &[]), ["a=https://a", "b=https://b", "central"]);
+    let file = file("maven-repository = [\"a=https://a\", \"central\"]\n[maven]\noffline = true\n");
+    let config = ["--config", file.path().to_str().expect("utf-8")];
+    assert_eq!(of(&config, &[]), ["a=https://a", "central"]);
+    assert!(load(&config, &[]).expect("fine").is_on("maven-offline"));
+}
+
+#[test]
+fn lists_and_tables_belong_where_they_are_known() {
+    for (text, reason) in [
+        ("listen = [\"127.0.0.1:1\"]\n", "listen holds a array"),
+        ("maven-repository = [1]\n", "holds something else than strings"),
+        ("[dev]\nslots = 1\n", "dev holds a table"),
+    ] {
+        let file = file(text);
+        let refused = load(&["--config", file.path().to_str().expect("utf-8")], &[]).expect_err(text);
+        assert!(refused.contains(reason), "{text}: {refused}");
+    }
+}

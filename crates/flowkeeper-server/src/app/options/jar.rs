@@ -1,18 +1,18 @@
-//! Spring Boot's configuration metadata in a jar, and the lists by which an app says which of it is for users.
-//!
-//! The archive is somebody else's: how much is read of it, and how deep, is limited.
+//! The metadata in a jar, in the jars within it, or in a folder that is laid out like one.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Cursor, Read, Seek};
+use std::io::Read;
+use std::path::Path;
 
-use flowkeeper_api::apps::{AppOption, Deprecation, Hints, ValueHint, ValueProvider};
-use serde::Deserialize;
-use serde_json::Value;
-use zip::ZipArchive;
+use super::Options;
+use super::archive::{Archive, Budget};
+use super::error::OptionsError;
+use super::metadata::Metadata;
 
-use super::{Described, Options, first_sentence};
-
+/// Where an app keeps its own files: at the top (Maven), or beside its classes (Gradle; a war).
+const ROOTS: [&str; 3] = ["", "BOOT-INF/classes/", "WEB-INF/classes/"];
+/// Where it keeps the jars it uses.
+const LIBRARIES: [&str; 2] = ["BOOT-INF/lib/", "WEB-INF/lib/"];
 /// Metadata of all options, written by Spring Boot's annotation processor.
 const METADATA: &str = "META-INF/spring-configuration-metadata.json";
 /// Which options are for users, ports and groups. All files are read for all of these.
@@ -21,246 +21,124 @@ const LISTS: [&str; 3] = [
     "META-INF/dataflow-configuration-port-mapping.properties",
     "META-INF/dataflow-configuration-option-groups.properties",
 ];
-const GROUPS: &str = "org.springframework.cloud.dataflow.configuration-properties.option-groups.";
 
-/// Largest file of metadata, largest jar within a jar, and bytes taken out of one jar in all.
-const MAX_FILE: u64 = 8 << 20;
-const MAX_NESTED: u64 = 64 << 20;
-const MAX_TOTAL: u64 = 512 << 20;
-const MAX_ENTRIES: usize = 100_000;
+/// The content of a file, if there is one.
+type Content = Result<Option<Vec<u8>>, OptionsError>;
 
-/// Why a jar's metadata cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum JarError {
-    #[error("it cannot be read: {0}")]
-    Io(#[from] std::io::Error),
-    #[error("it cannot be fetched: {0}")]
-    Fetch(#[from] reqwest::Error),
-    #[error("it is not a jar: {0}")]
-    Zip(#[from] zip::result::ZipError),
-    #[error("{0} in it is not configuration metadata: {1}")]
-    Json(String, serde_json::Error),
-    #[error("{0} in it is larger than a sane jar has it")]
-    TooLarge(String),
-}
+/// Largest file of metadata, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+/// Libraries that are looked into.
+const MAX_LIBRARIES: usize = 2_000;
 
-/// Reads the metadata of a jar and of the jars in it.
-pub(super) fn read(file: File) -> Result<Options, JarError> {
-    let mut archive = ZipArchive::new(file)?;
-    let mut found = Found { left: MAX_TOTAL, ..Found::default() };
-    found.read(&mut archive)?;
-    let is_library = |name: &&str| name.starts_with("BOOT-INF/lib/") && name.ends_with(".jar");
-    let names: Vec<String> = archive.file_names().flatten().map(|name| name.into_owned()).collect();
-    let nested = names.iter().map(String::as_str).filter(is_library);
-    for name in nested {
-        let bytes = found.extract(&mut archive, name, MAX_NESTED)?;
-        found.read(&mut ZipArchive::new(Cursor::new(bytes))?)?;
+/// Reads the metadata of the jar or folder at `path`. Blocks; for seconds where a jar is large or wicked.
+///
+/// # Errors
+/// When it cannot be read, or is not what it should be.
+pub(super) fn read(path: &Path) -> Result<Options, OptionsError> {
+    let kind = std::fs::metadata(path)?;
+    if kind.is_dir() {
+        return read_folder(path);
     }
-    Ok(found.options())
-}
-
-/// What has been read so far.
-#[derive(Default)]
-struct Found {
-    documents: Vec<Document>,
-    classes: BTreeSet<String>,
-    names: BTreeSet<String>,
-    inbound: Vec<String>,
-    outbound: Vec<String>,
-    groups: BTreeMap<String, Vec<String>>,
-    /// Bytes that may still be taken out.
-    left: u64,
-}
-
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    groups: Vec<Group>,
-    #[serde(default)]
-    properties: Vec<Property>,
-    #[serde(default)]
-    hints: Vec<RawHint>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Group {
-    name: String,
-    #[serde(rename = "type")]
-    java_type: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Property {
-    name: String,
-    #[serde(rename = "type")]
-    java_type: Option<String>,
-    description: Option<String>,
-    source_type: Option<String>,
-    #[serde(default)]
-    default_value: Value,
-    deprecation: Option<RawDeprecation>,
-    #[serde(default)]
-    deprecated: bool,
-}
-
-#[derive(Deserialize)]
-struct RawDeprecation {
-    level: Option<String>,
-    reason: Option<String>,
-    replacement: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawHint {
-    name: String,
-    #[serde(default)]
-    values: Vec<RawValue>,
-    #[serde(default)]
-    providers: Vec<ValueProvider>,
-}
-
-#[derive(Deserialize)]
-struct RawValue {
-    value: Value,
-    description: Option<String>,
-}
-
-impl Found {
-    fn read<R: Read + Seek>(&mut self, archive: &mut ZipArchive<R>) -> Result<(), JarError> {
-        if archive.len() > MAX_ENTRIES {
-            return Err(JarError::TooLarge("the list of files".to_owned()));
-        }
-        if archive.index_for_name(METADATA).is_some() {
-            let bytes = self.extract(archive, METADATA, MAX_FILE)?;
-            let document =
-                serde_json::from_slice(&bytes).map_err(|error| JarError::Json(METADATA.to_owned(), error))?;
-            self.documents.push(document);
-        }
-        for name in LISTS {
-            if archive.index_for_name(name).is_some() {
-                let bytes = self.extract(archive, name, MAX_FILE)?;
-                self.read_lists(&String::from_utf8_lossy(&bytes));
-            }
-        }
-        Ok(())
+    if !kind.is_file() {
+        return Err(OptionsError::NoFile);
     }
+    let budget = Budget::new();
+    read_archive(Archive::open(File::open(path)?, budget.clone())?, &budget)
+}
 
-    fn extract<R: Read + Seek>(
-        &mut self,
-        archive: &mut ZipArchive<R>,
-        name: &str,
-        limit: u64,
-    ) -> Result<Vec<u8>, JarError> {
-        let limit = limit.min(self.left);
-        let mut bytes = Vec::new();
-        // What the directory says about sizes is not trusted: reading stops at the limit.
-        archive.by_name(name)?.take(limit + 1).read_to_end(&mut bytes)?;
-        let size = bytes.len() as u64;
-        if size > limit {
-            return Err(JarError::TooLarge(name.to_owned()));
-        }
-        self.left -= size;
-        Ok(bytes)
+/// Reads the metadata of the jar `bytes`.
+///
+/// # Errors
+/// As for a jar on a disk.
+pub(super) fn read_bytes(bytes: Vec<u8>) -> Result<Options, OptionsError> {
+    let budget = Budget::new();
+    read_archive(Archive::of_bytes(bytes, budget.clone())?, &budget)
+}
+
+fn read_archive(mut archive: Archive, budget: &Budget) -> Result<Options, OptionsError> {
+    let mut found = Metadata::default();
+    for root in ROOTS {
+        take(&mut found, root, &mut |name| archive.read(name, MAX_FILE))?;
     }
+    let libraries: Vec<String> = archive.names().filter(|name| is_library(name)).map(str::to_owned).collect();
+    if libraries.len() > MAX_LIBRARIES {
+        return Err(OptionsError::Excessive(format!("it has over {MAX_LIBRARIES} libraries")));
+    }
+    for name in libraries {
+        let read = archive.nested(&name).and_then(|nested| match nested {
+            Some(mut nested) => take(&mut found, "", &mut |name| nested.read(name, MAX_FILE)),
+            None => Ok(()),
+        });
+        pass_over(&name, read, budget)?;
+    }
+    Ok(found.into_options())
+}
 
-    /// Lines of `key=a,b`; a backslash at the end continues a line.
-    fn read_lists(&mut self, text: &str) {
-        let text = text.replace("\r\n", "\n").replace("\\\n", "");
-        for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!'])) {
-            let Some((key, value)) = line.split_once(['=', ':']) else { continue };
-            let values =
-                value.split(',').map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-            match key.trim() {
-                "configuration-properties.classes" => self.classes.extend(values),
-                "configuration-properties.names" => self.names.extend(values),
-                "configuration-properties.inbound-ports" => self.inbound.extend(values),
-                "configuration-properties.outbound-ports" => self.outbound.extend(values),
-                key => {
-                    if let Some(group) = key.strip_prefix(GROUPS) {
-                        self.groups.entry(group.to_owned()).or_default().extend(values);
-                    }
-                }
-            }
+fn read_folder(folder: &Path) -> Result<Options, OptionsError> {
+    let mut found = Metadata::default();
+    for root in ROOTS {
+        take(&mut found, root, &mut |name| read_file(&folder.join(name)))?;
+    }
+    let budget = Budget::new();
+    for libraries in LIBRARIES {
+        let entries = std::fs::read_dir(folder.join(libraries)).into_iter().flatten().flatten();
+        let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "jar") && path.is_file());
+        paths.sort();
+        for path in paths.into_iter().take(MAX_LIBRARIES) {
+            let opened = File::open(&path).map_err(OptionsError::from);
+            let read = opened
+                .and_then(|file| Archive::open(file, budget.clone()))
+                .and_then(|mut library| take(&mut found, "", &mut |name| library.read(name, MAX_FILE)));
+            pass_over(&path.display().to_string(), read, &budget)?;
         }
     }
+    Ok(found.into_options())
+}
 
-    fn options(self) -> Options {
-        let mut all = Vec::new();
-        for document in &self.documents {
-            for property in &document.properties {
-                all.push(Described {
-                    option: document.option(property),
-                    is_visible: self.is_visible(property),
-                });
-            }
+/// A broken library costs its own options; one that eats up the budget ends the reading.
+fn pass_over(library: &str, read: Result<(), OptionsError>, budget: &Budget) -> Result<(), OptionsError> {
+    match read {
+        Err(error @ OptionsError::Excessive(_)) => Err(error),
+        Err(error) if budget.is_spent() => Err(error),
+        Err(error) => {
+            tracing::warn!(library, %error, "a library of an app was passed over when looking for options");
+            Ok(())
         }
-        // A jar and one of its libraries may describe the same option.
-        let mut seen = BTreeSet::new();
-        all.retain(|described| seen.insert(described.option.id.clone()));
-        Options { all, inbound_ports: self.inbound, outbound_ports: self.outbound, groups: self.groups }
-    }
-
-    fn is_visible(&self, property: &Property) -> bool {
-        let level = property.deprecation.as_ref().and_then(|deprecation| deprecation.level.as_deref());
-        let is_gone = level.is_some_and(|level| level.eq_ignore_ascii_case("error"));
-        let is_listed = property.source_type.as_ref().is_some_and(|class| self.classes.contains(class));
-        !is_gone && (is_listed || self.names.contains(&property.name))
+        Ok(()) => Ok(()),
     }
 }
 
-impl Document {
-    fn option(&self, property: &Property) -> AppOption {
-        let description = property.description.clone();
-        AppOption {
-            id: property.name.clone(),
-            name: self.short_name(property).to_owned(),
-            java_type: property.java_type.clone(),
-            short_description: description.as_deref().map(first_sentence),
-            description,
-            default_value: property.default_value.clone(),
-            hints: self.hints(&property.name),
-            deprecation: property.deprecation.as_ref().map(|raw| Deprecation {
-                level: raw.level.as_deref().unwrap_or("warning").to_uppercase(),
-                reason: raw.reason.clone(),
-                short_reason: raw.reason.as_deref().map(first_sentence),
-                replacement: raw.replacement.clone(),
-            }),
-            deprecated: property.deprecated || property.deprecation.is_some(),
+/// Adds what lies below `root`.
+fn take(found: &mut Metadata, root: &str, read: &mut dyn FnMut(&str) -> Content) -> Result<(), OptionsError> {
+    let name = format!("{root}{METADATA}");
+    if let Some(bytes) = read(&name)? {
+        found.add(&name, &bytes)?;
+    }
+    for name in LISTS {
+        if let Some(bytes) = read(&format!("{root}{name}"))? {
+            found.lists.read(&bytes);
         }
     }
+    Ok(())
+}
 
-    /// The name without that of the group its class makes.
-    fn short_name<'a>(&self, property: &'a Property) -> &'a str {
-        let groups = self
-            .groups
-            .iter()
-            .filter(|group| property.source_type.is_some() && group.java_type == property.source_type);
-        let mut names =
-            groups.filter_map(|group| property.name.strip_prefix(group.name.as_str())?.strip_prefix('.'));
-        names.next().unwrap_or(&property.name)
+fn read_file(path: &Path) -> Content {
+    if !path.is_file() {
+        return Ok(None);
     }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(OptionsError::TooLarge(format!("{} has over {MAX_FILE} bytes", path.display())));
+    }
+    Ok(Some(bytes))
+}
 
-    fn hints(&self, id: &str) -> Hints {
-        let mut hints = Hints::default();
-        for raw in &self.hints {
-            let values = raw.values.iter().map(|value| ValueHint {
-                value: value.value.clone(),
-                short_description: value.description.as_deref().map(first_sentence),
-                description: value.description.clone(),
-            });
-            if raw.name.strip_suffix(".keys") == Some(id) {
-                hints.key_hints.extend(values);
-                hints.key_providers.extend(raw.providers.iter().cloned());
-            } else if raw.name == id || raw.name.strip_suffix(".values") == Some(id) {
-                hints.value_hints.extend(values);
-                hints.value_providers.extend(raw.providers.iter().cloned());
-            }
-        }
-        hints
-    }
+fn is_library(name: &str) -> bool {
+    let file = LIBRARIES.iter().find_map(|folder| name.strip_prefix(folder));
+    file.is_some_and(|file| file.ends_with(".jar") && !file.contains('/'))
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
