@@ -42,6 +42,8 @@ pub struct Options {
     pub data: PathBuf,
     /// App instances it may hold.
     pub slots: u32,
+    /// Where programs come from.
+    pub artifacts: Artifacts,
     /// The `flowkeeper` binary: it runs shims and bundled apps.
     pub program: PathBuf,
     /// The agent's own environment; apps inherit a few variables of it.
@@ -91,7 +93,7 @@ impl Agent {
         let http = reqwest::Client::new();
         let node = Arc::new(Node {
             connection: connection.clone(),
-            artifacts: Artifacts::new(options.data.join("artifacts"), http.clone()),
+            artifacts: options.artifacts.clone(),
             ports: Ports::default(),
             http,
             instances,
@@ -169,7 +171,7 @@ async fn forward(mut follower: TreeFollower, orders: mpsc::Sender<Batch>, detach
 #[derive(Debug)]
 enum Event {
     Orders(Batch),
-    Reported(Reported),
+    Reported(Box<Reported>),
     Ended(InstanceId),
     SessionReplaced,
     Flush,
@@ -218,7 +220,7 @@ impl Work {
             let event = tokio::select! {
                 Some((mode, done)) = stop.recv() => Event::Stop(mode, done),
                 Some(batch) = orders.recv() => Event::Orders(batch),
-                Some(report) = reports.recv() => Event::Reported(report),
+                Some(report) = reports.recv() => Event::Reported(Box::new(report)),
                 Some(instance) = ended.recv() => Event::Ended(instance),
                 Ok(_) = link.wait_for(|link| link.state == LinkState::Connected && link.incarnation != session) => {
                     Event::SessionReplaced
@@ -241,7 +243,10 @@ impl Work {
     async fn apply(&mut self, event: Event) -> bool {
         match event {
             Event::Orders(batch) => self.take_orders(batch),
-            Event::Reported(Reported { instance, entry }) => self.board.put(instance, entry),
+            Event::Reported(report) => {
+                let Reported { instance, entry } = *report;
+                self.board.put(instance, entry);
+            }
             Event::Ended(instance) => {
                 self.running.remove(&instance);
                 if self.stopping.is_none() {
@@ -332,7 +337,7 @@ impl Work {
             }
             None => {
                 self.board.remove(instance);
-                drop(std::fs::remove_dir_all(self.node.folder(instance).path()));
+                self.node.folder(instance).remove();
             }
         }
     }

@@ -3,9 +3,11 @@
 //! One task owns one instance under one order. It ends only after the instance's processes are gone, so whoever sees its
 //! last report (`STOPPED`) may give the instance to another node.
 
+mod start;
+mod watch;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,23 +20,15 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::Artifacts;
-use crate::environment::Launch;
-use crate::health::{Health, probe};
-use crate::port::{self, Ports};
+use crate::port::Ports;
 use crate::process::Process;
-use crate::record::{ClusterRecord, Manifest, ManifestApp, StatusEntry, StatusState, decode};
-use crate::shim::{Folder, Spec, State};
+use crate::record::{StatusEntry, StatusState};
+use crate::shim::{Folder, State};
 use crate::znode;
+use watch::Echo;
 
-/// Pause between two looks at an app that is not ready, and at one that is.
-const PROBE_STARTING: Duration = Duration::from_millis(50);
-const PROBE_READY: Duration = Duration::from_secs(5);
-/// How long a shim may take to start its program.
-const SHIM_START: Duration = Duration::from_secs(10);
 /// Time on top of the grace time after which a shim that does not obey is killed with its program.
 const SHIM_SLACK: Duration = Duration::from_secs(5);
-/// Size at which an output file is rotated.
-const LOG_BYTES: u64 = 10 << 20;
 /// How much of the last output a report carries, in bytes.
 const LAST_OUTPUT: usize = 1_500;
 
@@ -89,6 +83,7 @@ pub(crate) async fn live(
         port: None,
         attrs: BTreeMap::new(),
         exit: None,
+        echo: None,
     };
     if let Ended::Failed(reason) = life.run().await {
         life.report(StatusState::Failed, false, Some(reason)).await;
@@ -115,6 +110,8 @@ struct Life {
     port: Option<u16>,
     attrs: BTreeMap<String, String>,
     exit: Option<String>,
+    /// Repeats its output as the agent's own.
+    echo: Option<Echo>,
 }
 
 /// How a life ended.
@@ -200,6 +197,7 @@ impl Life {
                 tracing::info!(app.instance = %self.job.instance, pid = state.app.as_ref().map(|app| app.pid), "adopted");
                 self.restarts = spec.restarts;
                 self.port = spec.port;
+                self.echo = Echo::of(&spec, &self.folder);
                 self.attrs = spec.attributes;
                 self.describe(&state);
                 Some(shim)
@@ -211,186 +209,6 @@ impl Life {
             None => {
                 end_orphan(&state);
                 None
-            }
-        }
-    }
-
-    async fn start(&mut self) -> Result<Process, StartError> {
-        let reason = self.failing.as_ref().map(|reason| format!("{reason}; restart {}", self.restarts));
-        self.report(StatusState::Fetching, false, reason.clone()).await;
-        let stop = self.stop.clone();
-        let prepared = tokio::select! {
-            prepared = self.prepare() => prepared?,
-            () = stop.cancelled() => return Err(StartError::Stopped),
-        };
-        self.folder.prepare(&prepared).map_err(|error| {
-            passing(format!("its folder {} cannot be written: {error}", self.folder.path().display()))
-        })?;
-        self.report(StatusState::Starting, false, reason).await;
-        self.spawn_shim().await
-    }
-
-    /// Gathers everything a start needs: the release, the program, a port.
-    async fn prepare(&mut self) -> Result<Spec, StartError> {
-        let Job { instance, uid, term, release } = self.job.clone();
-        let app = self.manifest_app().await?;
-        let defaults = self.cluster_defaults().await;
-        let program = self.node.artifacts.resolve(&app.uri).await.map_err(|error| match error {
-            crate::artifact::ArtifactError::Fetch { .. } | crate::artifact::ArtifactError::Write { .. } => {
-                passing(error.to_string())
-            }
-            error => StartError::Final(error.to_string()),
-        })?;
-        let port = self.choose_port(&app)?;
-        let launch =
-            Launch { instance: &instance, app: &app, uid: &uid, term, release, port, defaults: &defaults };
-        let (program, args) = launch.command(&program, &self.node.program);
-        self.port = Some(port);
-        self.attrs = self.attributes(&launch);
-        Ok(Spec {
-            env: launch.environment(&self.node.env),
-            uid,
-            term,
-            program,
-            args,
-            grace_ms: Launch::grace_ms(&app),
-            log_bytes: LOG_BYTES,
-            port: Some(port),
-            restarts: self.restarts,
-            attributes: self.attrs.clone(),
-        })
-    }
-
-    async fn manifest_app(&self) -> Result<ManifestApp, StartError> {
-        let path = znode::release(&self.job.instance.stream, self.job.release);
-        let data = loop {
-            match self.node.connection.client().get_data(&path).await {
-                Ok((data, _)) => break data,
-                Err(zookeeper_client::Error::NoNode) => {
-                    return Err(StartError::Final(format!(
-                        "release {} is gone; deploy again",
-                        self.job.release
-                    )));
-                }
-                // The connection reconnects by itself; the order stands until then.
-                Err(_) => sleep(Duration::from_millis(200)).await,
-            }
-        };
-        let manifest: Manifest =
-            decode(&path, &data).map_err(|error| StartError::Final(error.to_string()))?;
-        let found = manifest.apps.into_iter().find(|app| app.label == self.job.instance.app);
-        found.ok_or_else(|| {
-            StartError::Final(format!("release {} has no app {}", self.job.release, self.job.instance.app))
-        })
-    }
-
-    /// Defaults of the cluster; none while nobody wrote any.
-    async fn cluster_defaults(&self) -> BTreeMap<String, String> {
-        let data = self.node.connection.client().get_data(znode::CLUSTER).await;
-        data.ok()
-            .and_then(|(data, _)| decode::<ClusterRecord>(znode::CLUSTER, &data).ok())
-            .unwrap_or_default()
-            .defaults
-    }
-
-    fn choose_port(&self, app: &ManifestApp) -> Result<u16, StartError> {
-        match Launch::fixed_port(app) {
-            Some(port) if port::is_free(port) => Ok(port),
-            Some(port) => {
-                let holder = port::holder(port).unwrap_or_else(|| "another process".to_owned());
-                Err(passing(format!(
-                    "port {port} is in use by {holder}; free it or give this app another --server.port"
-                )))
-            }
-            None => self.node.ports.allocate().ok_or_else(|| passing("no port is free".to_owned())),
-        }
-    }
-
-    /// What SCDF's local deployer tells about an instance.
-    fn attributes(&self, launch: &Launch<'_>) -> BTreeMap<String, String> {
-        let text = |path: PathBuf| path.display().to_string();
-        let attributes = [
-            ("guid", launch.guid()),
-            ("port", launch.port.to_string()),
-            ("url", format!("http://127.0.0.1:{}", launch.port)),
-            ("working.dir", text(self.folder.path().to_owned())),
-            ("stdout", text(self.folder.stdout())),
-            ("stderr", text(self.folder.stderr())),
-            ("skipper.application.name", launch.app.app.clone()),
-            ("skipper.release.name", launch.instance.stream.clone()),
-            ("skipper.release.version", launch.release.to_string()),
-        ];
-        attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-    }
-
-    async fn spawn_shim(&mut self) -> Result<Process, StartError> {
-        let log = std::fs::File::create(self.folder.path().join("shim.log"));
-        let log = log.map_or_else(|_| Stdio::null(), Stdio::from);
-        let spawned = tokio::process::Command::new(&self.node.program)
-            .arg("shim")
-            .arg(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        // Dropping the handle does not kill it; the runtime reaps it when it ends.
-        let mut shim = spawned.map_err(|error| {
-            passing(format!("{} could not be started: {error}", self.node.program.display()))
-        })?;
-        let deadline = Instant::now() + SHIM_START;
-        loop {
-            if let Some(state) = self.folder.state() {
-                if state.start_failed {
-                    let reason = state.ended.unwrap_or_default();
-                    return Err(StartError::Final(format!("{reason}; check the registered program")));
-                }
-                self.describe(&state);
-                if let Ok(Some(process)) = Process::open(&state.shim) {
-                    return Ok(process);
-                }
-                return Err(StartError::Passing(self.explain_end()));
-            }
-            if let Ok(Some(status)) = shim.try_wait() {
-                return Err(passing(format!(
-                    "its shim ended early with {status}; see shim.log in its folder"
-                )));
-            }
-            if Instant::now() > deadline {
-                drop(shim.start_kill());
-                return Err(passing(format!("its shim did not start within {} s", SHIM_START.as_secs())));
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// Watches a running instance. `None`: it was stopped as ordered. `Some`: it ended by itself, for this reason.
-    async fn watch(&mut self, shim: &Process) -> Option<Exit> {
-        let mut said = None;
-        loop {
-            let health = match self.port {
-                Some(port) => probe(&self.node.http, port).await,
-                None => Health::Ready,
-            };
-            let pause = if health == Health::Ready { PROBE_READY } else { PROBE_STARTING };
-            if said.as_ref() != Some(&health) {
-                let reason = match &health {
-                    Health::Ready => {
-                        self.failing = None;
-                        None
-                    }
-                    Health::NotReady(reason) => Some(reason.clone()),
-                };
-                self.report(StatusState::Running, reason.is_none(), reason).await;
-                said = Some(health);
-            }
-            tokio::select! {
-                () = shim.ended() => return Some(self.explain_end()),
-                () = self.stop.cancelled() => {
-                    self.report(StatusState::Stopping, false, None).await;
-                    self.end(shim).await;
-                    return None;
-                }
-                () = sleep(pause) => {}
             }
         }
     }
@@ -440,6 +258,7 @@ impl Life {
             failing: self.failing.is_some(),
             exit: self.exit.clone(),
             err: err.map(|err| err.chars().take(2_000).collect()),
+            events: Vec::new(),
             attrs: self.attrs.clone(),
             extra: Default::default(),
         };

@@ -12,6 +12,7 @@
 //! * [`record`], [`znode`]: the documents shared with the control plane and where they lie;
 //! * [`agent`]: orders in, statuses out; [`instance`]: the life of one instance;
 //! * [`shim`], [`process`]: processes that survive their parent; [`environment`], [`artifact`]: what they run and with what;
+//! * [`properties`]: what deployer properties ask for, checked before anything runs; [`health`]: when an app is ready;
 //! * [`port`]: free ports, and who holds a busy one.
 //!
 //! This crate never reads stream definitions and never talks HTTP to users. Start with [`agent`].
@@ -19,11 +20,13 @@
 pub mod agent;
 pub mod artifact;
 pub mod environment;
-mod health;
+pub mod health;
 pub mod instance;
 pub mod port;
 pub mod process;
+pub mod properties;
 pub mod record;
+pub mod rollout;
 pub mod shim;
 mod task;
 pub mod znode;

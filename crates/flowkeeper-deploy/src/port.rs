@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
-/// Ports handed out to app instances: the lower end of SCDF's range, below the kernel's own ephemeral ports.
-const FIRST: u16 = 20_000;
-const LAST: u16 = 29_999;
-/// A port handed out lately may not be bound yet: it is not offered again until this many others were.
+/// Ports for app instances: the lower end of SCDF's range, below the kernel's own ephemeral ports.
+pub const USUAL: RangeInclusive<u16> = 20_000..=29_999;
+/// A port handed out lately may not be bound yet: it is not offered again until this many others were, unless there is no
+/// other.
 const REMEMBER: usize = 1_000;
 
 /// Hands out ports of this machine.
@@ -22,18 +23,34 @@ pub struct Ports {
 impl Default for Ports {
     /// Agents of one machine begin at different places, so that they seldom meet between the choice of a port and its use.
     fn default() -> Self {
-        let offset = std::process::id().wrapping_mul(97) % u32::from(LAST - FIRST);
-        Ports { recent: Mutex::default(), first: FIRST + u16::try_from(offset).unwrap_or(0) }
+        let (low, high) = (*USUAL.start(), *USUAL.end());
+        let offset = std::process::id().wrapping_mul(97) % u32::from(high - low);
+        Ports { recent: Mutex::default(), first: low + u16::try_from(offset).unwrap_or(0) }
     }
 }
 
 impl Ports {
-    /// A port on which nothing listens and which was not handed out lately. `None`: the range is used up.
+    /// A port of the usual range; see [`Ports::allocate_in`].
     pub fn allocate(&self) -> Option<u16> {
+        self.allocate_in(&USUAL)
+    }
+
+    /// A port of `range` on which nothing listens and, if there is such a one, that was not handed out lately. `None`: all
+    /// are taken.
+    pub fn allocate_in(&self, range: &RangeInclusive<u16>) -> Option<u16> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let after = recent.back().map_or(self.first, |port| if *port == LAST { FIRST } else { port + 1 });
-        let port =
-            (after..=LAST).chain(FIRST..after).find(|port| !recent.contains(port) && is_free(*port))?;
+        let (low, high) = (*range.start(), *range.end());
+        let last = recent.iter().rev().find(|port| range.contains(port));
+        let after = match last {
+            Some(last) if *last < high => last + 1,
+            Some(_) => low,
+            None => Some(self.first).filter(|port| range.contains(port)).unwrap_or(low),
+        };
+        let mut all = (after..=high).chain(low..after);
+        let port = all
+            .clone()
+            .find(|port| !recent.contains(port) && is_free(*port))
+            .or_else(|| all.find(|port| is_free(*port)))?;
         recent.push_back(port);
         if recent.len() > REMEMBER {
             recent.pop_front();
@@ -86,7 +103,18 @@ mod tests {
         let first = ports.allocate().expect("a port");
         let second = ports.allocate().expect("a port");
         assert_ne!(first, second);
-        assert!((FIRST..=LAST).contains(&first));
+        assert!(USUAL.contains(&first));
+    }
+
+    #[test]
+    fn a_small_range_is_used_up_and_used_again() {
+        let held = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let taken = held.local_addr().expect("address").port();
+        let ports = Ports::default();
+        assert_eq!(ports.allocate_in(&(taken..=taken)), None);
+        drop(held);
+        assert_eq!(ports.allocate_in(&(taken..=taken)), Some(taken));
+        assert_eq!(ports.allocate_in(&(taken..=taken)), Some(taken));
     }
 
     #[test]

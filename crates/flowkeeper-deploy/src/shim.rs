@@ -5,6 +5,8 @@
 //! files, and writes a [`State`] so that any later agent can find both processes and learn how the program ended. SIGTERM to
 //! the shim means: stop the program politely, then by force after the grace time; the shim ends after its program.
 
+mod complaint;
+mod follow;
 mod logs;
 mod run;
 
@@ -12,16 +14,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::health::Probe;
 use crate::process::ProcessId;
 
+pub(crate) use follow::Follower;
 pub use run::main;
 
 const SPEC_FILE: &str = "spec.json";
 const STATE_FILE: &str = "state.json";
+/// Says that the files of an instance stay although it was undeployed.
+const KEPT_FILE: &str = "kept";
 
 /// What a shim is to run. Written by the agent before it starts the shim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +52,49 @@ pub struct Spec {
     /// What is reported about the instance, so that an agent that adopts it says the same.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
+    /// Where the program works and its output goes, when it is not the folder of the instance.
+    #[serde(default)]
+    pub place: Option<Place>,
+    /// How the agent asks whether it is ready.
+    #[serde(default)]
+    pub probe: Probe,
+    /// Whether the agent repeats its output.
+    #[serde(default)]
+    pub inherits_output: bool,
+    /// Whether its files stay when it is undeployed.
+    #[serde(default)]
+    pub keeps_files: bool,
+}
+
+/// A working directory of the user's choice, shared by the copies of one app, with the files of one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The working directory.
+    pub directory: PathBuf,
+    pub stdout: PathBuf,
+    pub stderr: PathBuf,
+}
+
+impl Place {
+    /// `<root>/<made>/<deployment id>` with files by `index`, as SCDF's local deployer names them; `made` tells one deployment
+    /// from the next: milliseconds since 1970.
+    pub fn new(root: &Path, made: i64, deployment_id: &str, index: u32) -> Place {
+        let directory = root.join(made.to_string()).join(deployment_id);
+        let file = |name: &str| directory.join(format!("{name}_{index}.log"));
+        Place { stdout: file("stdout"), stderr: file("stderr"), directory }
+    }
+
+    /// Removes the output, and the directories when nothing else is in them: other files are the app's, and may be data.
+    fn remove(&self) {
+        for path in [&self.stdout, &self.stderr].into_iter().flat_map(|path| logs::files(path)) {
+            drop(fs::remove_file(path));
+        }
+        if fs::remove_dir(&self.directory).is_ok()
+            && let Some(parent) = self.directory.parent()
+        {
+            drop(fs::remove_dir(parent));
+        }
+    }
 }
 
 /// What a shim leaves for whoever comes later.
@@ -60,6 +110,9 @@ pub struct State {
     /// True when the program could not even be started.
     #[serde(default)]
     pub start_failed: bool,
+    /// Lengths of standard output and standard error when it was started: what is before was said by earlier ones.
+    #[serde(default)]
+    pub began: [u64; 2],
 }
 
 /// The folder of one instance.
@@ -77,14 +130,13 @@ impl Folder {
         &self.path
     }
 
-    /// Where the program's standard output goes.
-    pub fn stdout(&self) -> PathBuf {
-        self.path.join("stdout.log")
-    }
-
-    /// Where the program's standard error goes.
-    pub fn stderr(&self) -> PathBuf {
-        self.path.join("stderr.log")
+    /// Where a program works and its standard output and standard error go, unless its spec names another place.
+    pub fn place(&self) -> Place {
+        Place {
+            directory: self.path.clone(),
+            stdout: self.path.join("stdout.log"),
+            stderr: self.path.join("stderr.log"),
+        }
     }
 
     /// The spec, if there is a readable one.
@@ -103,21 +155,66 @@ impl Folder {
     /// The system's, when the folder cannot be written.
     pub fn prepare(&self, spec: &Spec) -> io::Result<()> {
         fs::create_dir_all(&self.path)?;
-        match fs::remove_file(self.path.join(STATE_FILE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        for name in [STATE_FILE, KEPT_FILE] {
+            match fs::remove_file(self.path.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        if let Some(place) = &spec.place {
+            fs::create_dir_all(&place.directory)?;
         }
         self.write(SPEC_FILE, spec)
+    }
+
+    /// Removes what an instance left that will not run again, or of it only what is ours, when its files are to stay.
+    pub fn remove(&self) {
+        let spec = self.spec();
+        if self.path.join(KEPT_FILE).exists() {
+            return;
+        }
+        if spec.as_ref().is_some_and(|spec| spec.keeps_files)
+            && fs::write(self.path.join(KEPT_FILE), "").is_ok()
+        {
+            // The spec may hold secrets.
+            for name in [SPEC_FILE, STATE_FILE] {
+                drop(fs::remove_file(self.path.join(name)));
+            }
+            return;
+        }
+        if let Some(place) = spec.and_then(|spec| spec.place) {
+            place.remove();
+        }
+        drop(fs::remove_dir_all(&self.path));
+    }
+
+    /// How long ago the program was started, as far as the folder tells.
+    pub fn age(&self) -> Duration {
+        let written = fs::metadata(self.path.join(STATE_FILE)).and_then(|state| state.modified());
+        written.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default()
     }
 
     fn write_state(&self, state: &State) -> io::Result<()> {
         self.write(STATE_FILE, state)
     }
 
-    /// The last `limit` bytes of the output, standard error after standard output, cut at a line.
+    /// The last `limit` bytes that the last program printed, standard error after standard output, cut at a line.
     pub fn last_output(&self, limit: usize) -> String {
-        let parts = [self.stdout(), self.stderr()].map(|path| logs::tail(&path, limit / 2));
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+        self.outputs(limit / 2).into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What the last program complained about last, as far as the last `limit` bytes of its output tell.
+    pub fn last_complaint(&self, limit: usize) -> Option<String> {
+        let [out, err] = self.outputs(limit / 2);
+        complaint::last(&out).or_else(|| complaint::last(&err))
+    }
+
+    /// The last `limit` bytes of standard output and of standard error.
+    fn outputs(&self, limit: usize) -> [String; 2] {
+        let place = self.spec().and_then(|spec| spec.place).unwrap_or_else(|| self.place());
+        let began = self.state().map(|state| state.began).unwrap_or_default();
+        let parts = [(place.stdout, began[0]), (place.stderr, began[1])];
+        parts.map(|(path, began)| logs::tail(&path, began, limit))
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {

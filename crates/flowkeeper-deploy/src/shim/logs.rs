@@ -34,7 +34,7 @@ impl RotatingFile {
     }
 
     fn rotate(&mut self) {
-        let numbered = |n: u32| PathBuf::from(format!("{}.{n}", self.path.display()));
+        let numbered = |n: u32| numbered(&self.path, n);
         for n in (1..KEPT).rev() {
             drop(fs::rename(numbered(n), numbered(n + 1)));
         }
@@ -45,15 +45,30 @@ impl RotatingFile {
     }
 }
 
-/// The last `limit` bytes of a file, from the start of a line; empty when there is none.
-pub(super) fn tail(path: &Path, limit: usize) -> String {
+/// The file at `path` and the old ones that may be beside it.
+pub(super) fn files(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let path = path.to_owned();
+    (0..=KEPT).map(move |n| if n == 0 { path.clone() } else { numbered(&path, n) })
+}
+
+fn numbered(path: &Path, n: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{n}"));
+    name.into()
+}
+
+/// The last `limit` bytes of a file, from the start of a line and not before `began`, unless the file is a new one that is
+/// not as long; empty when there is none.
+pub(super) fn tail(path: &Path, began: u64, limit: usize) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
-        let from = file.metadata()?.len().saturating_sub(limit as u64);
+        let size = file.metadata()?.len();
+        let began = if began <= size { began } else { 0 };
+        let from = size.saturating_sub(limit as u64).max(began);
         file.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::new();
         file.take(limit as u64).read_to_end(&mut bytes)?;
-        if from > 0
+        if from > began
             && let Some(newline) = bytes.iter().position(|byte| *byte == b'\n')
         {
             bytes.drain(..=newline);
@@ -87,8 +102,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("x");
         fs::write(&path, "first line\nsecond\nthird\n").expect("written");
-        assert_eq!(tail(&path, 16), "second\nthird");
-        assert_eq!(tail(&path, 1000), "first line\nsecond\nthird");
-        assert_eq!(tail(&folder.path().join("none"), 10), "");
+        assert_eq!(tail(&path, 0, 16), "second\nthird");
+        assert_eq!(tail(&path, 0, 1000), "first line\nsecond\nthird");
+        assert_eq!(tail(&folder.path().join("none"), 0, 10), "");
+        assert_eq!(tail(&path, 11, 1000), "second\nthird");
+        assert_eq!(tail(&path, 11, 8), "third");
+        assert_eq!(tail(&path, 24, 1000), "");
+        assert_eq!(tail(&path, 99, 1000), "first line\nsecond\nthird");
     }
 }

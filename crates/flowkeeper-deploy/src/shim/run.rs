@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::logs::RotatingFile;
-use super::{Folder, Spec, State};
+use super::{Folder, Place, Spec, State};
 use crate::process::ProcessId;
 
 /// How long processes that left the program's group may keep its output open after it ended.
@@ -29,13 +29,16 @@ pub fn main(folder: &Path) -> i32 {
 async fn run(folder: &Folder) -> io::Result<()> {
     let spec = folder.spec().ok_or_else(|| io::Error::other("no readable spec"))?;
     let myself = ProcessId::of(std::process::id()).ok_or_else(|| io::Error::other("no /proc"))?;
-    let mut state = State { shim: myself, app: None, ended: None, start_failed: false };
+    let place = spec.place.clone().unwrap_or_else(|| folder.place());
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let began = [length(&place.stdout), length(&place.stderr)];
+    let mut state = State { shim: myself, app: None, ended: None, start_failed: false, began };
     let mut terminate = signal(SignalKind::terminate())?;
-    match start(folder, &spec) {
+    match start(&place, &spec) {
         Ok(mut child) => {
             state.app = child.id().and_then(ProcessId::of);
             folder.write_state(&state)?;
-            let mut output = std::pin::pin!(copy_output(folder, &spec, &mut child));
+            let mut output = std::pin::pin!(copy_output(place, &spec, &mut child));
             let supervise = async {
                 tokio::select! {
                     status = child.wait() => return status,
@@ -68,12 +71,12 @@ async fn run(folder: &Folder) -> io::Result<()> {
     folder.write_state(&state)
 }
 
-fn start(folder: &Folder, spec: &Spec) -> io::Result<Child> {
+fn start(place: &Place, spec: &Spec) -> io::Result<Child> {
     Command::new(&spec.program)
         .args(&spec.args)
         .env_clear()
         .envs(&spec.env)
-        .current_dir(folder.path())
+        .current_dir(&place.directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -106,10 +109,10 @@ fn kill_leftovers(app: &ProcessId) {
 }
 
 /// Copies both outputs until the program ended and they are drained.
-fn copy_output(folder: &Folder, spec: &Spec, child: &mut Child) -> impl Future<Output = ()> + use<> {
+fn copy_output(place: Place, spec: &Spec, child: &mut Child) -> impl Future<Output = ()> + use<> {
     let open = |path: std::path::PathBuf| RotatingFile::open(&path, spec.log_bytes).ok();
-    let out = (child.stdout.take(), open(folder.stdout()));
-    let err = (child.stderr.take(), open(folder.stderr()));
+    let out = (child.stdout.take(), open(place.stdout));
+    let err = (child.stderr.take(), open(place.stderr));
     async move {
         tokio::join!(copy(out.0, out.1), copy(err.0, err.1));
     }

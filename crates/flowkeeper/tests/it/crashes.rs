@@ -20,20 +20,20 @@ fn a_killed_app_is_started_again_and_its_neighbours_go_on() {
     system.deploy("a", "time | log");
     system.deploy("b", "time | log");
     let before = dev.app_pids();
-    let victim = before["a~time~0"];
+    let victim = before["a~time~v1~0"];
     signal(victim, Signal::KILL);
     let info = || dev.run(["stream", "info", "a"]).stdout;
     until_value("the reason is told", info, |info| {
         info.contains("signal 9; restart 1 in 1 s") || info.contains("signal 9")
     });
-    until("it runs again", || dev.app_pids().get("a~time~0").is_some_and(|pid| *pid != victim));
+    until("it runs again", || dev.app_pids().get("a~time~v1~0").is_some_and(|pid| *pid != victim));
     until_value(
         "the stream is whole",
         || dev.run(["stream", "list"]).stdout,
         |list| list.matches("\tdeployed").count() == 2,
     );
     let after = dev.app_pids();
-    for neighbour in ["a~log~0", "b~time~0", "b~log~0"] {
+    for neighbour in ["a~log~v1~0", "b~time~v1~0", "b~log~v1~0"] {
         assert_eq!(after[neighbour], before[neighbour], "{neighbour}");
     }
 }
@@ -43,13 +43,14 @@ fn a_killed_shim_takes_its_app_along_and_both_come_back() {
     let system = System::start();
     let dev = &system.dev;
     system.deploy("a", "time | log");
-    let app = dev.app_pids()["a~time~0"];
-    let state = std::fs::read(system.path().join("data/node/instances/a~time~0/state.json")).expect("state");
+    let app = dev.app_pids()["a~time~v1~0"];
+    let state =
+        std::fs::read(system.path().join("data/node/instances/a~time~v1~0/state.json")).expect("state");
     let state: serde_json::Value = serde_json::from_slice(&state).expect("json");
     let shim = u32::try_from(state["shim"]["pid"].as_u64().expect("pid")).expect("pid");
     signal(shim, Signal::KILL);
     until("the app went with its shim", || !is_alive(app));
-    until("it runs again", || dev.app_pids().contains_key("a~time~0"));
+    until("it runs again", || dev.app_pids().contains_key("a~time~v1~0"));
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn a_program_that_is_not_there_fails_at_once_with_the_way_out() {
     assert!(
         waited.stderr.contains(
             "stream 's' failed: s.gone-v1-0: /no/such/gone-1.0.sh does not exist on this node; copy it there or register \
-             the app from an http: or https: address"
+             the app from a maven:, http: or https: address"
         ),
         "{}",
         waited.stderr
@@ -111,8 +112,8 @@ fn a_stop_waits_for_the_grace_time_and_then_kills() {
     dev.run(["app", "register", "stubborn", "--type", "sink", "--uri", &uri]).ok();
     dev.run(["stream", "create", "s", "--definition", "time | stubborn"]).ok();
     dev.run(["stream", "deploy", "s", "--properties", "deployer.stubborn.local.shutdown-timeout=1"]).ok();
-    until("it runs", || dev.app_pids().contains_key("s~stubborn~0"));
-    let pid = dev.app_pids()["s~stubborn~0"];
+    until("it runs", || dev.app_pids().contains_key("s~stubborn~v1~0"));
+    let pid = dev.app_pids()["s~stubborn~v1~0"];
     dev.run(["stream", "undeploy", "s", "--wait"]).ok();
     assert!(!is_alive(pid));
 }
