@@ -1,7 +1,9 @@
 //! Why a stream is in its state, and what the cluster consists of.
 
+use std::path::PathBuf;
+
 use flowkeeper_api::cluster::{
-    AppExplanation, Cluster, Ensemble, InstanceExplanation, Leader, Measured, NodeInfo, ServerInfo,
+    AppExplanation, Cluster, Ensemble, Event, InstanceExplanation, Leader, Measured, NodeInfo, ServerInfo,
     StreamExplanation, UpdateSeconds,
 };
 use flowkeeper_deploy::record::StatusState;
@@ -10,11 +12,85 @@ use flowkeeper_engine::phase::Phase;
 use flowkeeper_zk::recipes::LinkState;
 
 use super::Error;
-use super::runtime::deployment_id;
+use super::logs::read_tail;
+use super::runtime::{Instance, deployment_id, running_stream};
 use crate::meta::Model;
 use crate::meta::record::WantState;
 use crate::metrics::Metrics;
 use crate::state::AppState;
+
+/// Of how many files the last lines are read, how much of the end of each, and how many lines of it are told.
+const MAX_FILES: usize = 20;
+const MAX_TAIL: u64 = 4096;
+const MAX_LINES: usize = 10;
+
+/// The state of a stream as [`stream`] tells it, with what happened to it and to its instances, and the last lines of instances
+/// that are not as wanted.
+///
+/// # Errors
+/// [`Error::NoStream`].
+pub async fn story(state: &AppState, name: &str) -> Result<StreamExplanation, Error> {
+    let (mut explanation, files) = {
+        let model = state.meta.model();
+        let mut explanation = stream(&model, name)?;
+        explanation.events = events(&model, name);
+        let is_fine = |instance: &Instance| instance.phase == Phase::Deployed;
+        let running = running_stream(&model, name).map(|running| running.apps).unwrap_or_default();
+        let uneasy = running.into_iter().flat_map(|app| app.instances).filter(|instance| !is_fine(instance));
+        let files: Vec<_> = uneasy
+            .flat_map(|instance| {
+                let path =
+                    |name: &str| Some((instance.id.clone(), PathBuf::from(instance.attributes.get(name)?)));
+                ["stdout", "stderr"].map(path).into_iter().flatten()
+            })
+            .collect();
+        (explanation, files)
+    };
+    for (id, path) in files.iter().take(MAX_FILES) {
+        let Ok(text) = read_tail(path, MAX_TAIL).await else { continue };
+        let lines = text.lines().rev().take(MAX_LINES).map(str::to_owned);
+        let lines: Vec<String> = lines.collect();
+        let all = explanation.apps.iter_mut().flat_map(|app| &mut app.instances);
+        for instance in all.filter(|instance| instance.id == *id) {
+            instance.last_lines.extend(lines.iter().rev().cloned());
+        }
+    }
+    Ok(explanation)
+}
+
+/// What happened to a stream: releases, places, and what nodes report, oldest first.
+fn events(model: &Model, name: &str) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut add = |at: &str, instance: Option<String>, what: String| {
+        events.push(Event { at: at.to_owned(), instance, what });
+    };
+    for release in model.releases(name) {
+        let beside = release.replaces.map(|old| format!(", to replace release {old}")).unwrap_or_default();
+        let failure =
+            model.failure(name, release.n).map(|reason| format!("; it failed: {reason}")).unwrap_or_default();
+        add(
+            &release.at,
+            None,
+            format!("release {} was asked for ({}){beside}{failure}", release.n, release.from),
+        );
+    }
+    let Some(state) = model.states.get(name) else { return events };
+    for (label, slots) in &state.record.apps {
+        for slot in slots.iter().filter(|slot| slot.node.is_some()) {
+            let id = format!("{}-{}", deployment_id(name, label, slot.rel), slot.i);
+            let node = slot.node.as_deref().unwrap_or_default();
+            if let Some(at) = &slot.at {
+                add(at, Some(id.clone()), format!("placed on node {node} under term {}", slot.t));
+            }
+            let instance = InstanceId::new(name, label.clone(), slot.rel, slot.i);
+            for event in model.status(&instance).into_iter().flat_map(|status| &status.events) {
+                add(&event.at, Some(id.clone()), event.what.clone());
+            }
+        }
+    }
+    events.sort_by(|a, b| a.at.cmp(&b.at));
+    events
+}
 
 /// The state of a stream with a reason for everything that is not as wanted.
 ///
@@ -26,11 +102,12 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
     let phase = model.phase(name).ok_or_else(no_stream)?;
     let want = &stream.record.want;
     let release = model.current_release(name).filter(|_| want.state == WantState::Deployed);
-    let apps = release.into_iter().flat_map(|release| release.apps.iter().map(move |app| (release.n, app)));
+    let apps = release.into_iter().flat_map(|release| release.apps.iter().map(move |app| (release, app)));
     let apps = apps.map(|(release, app)| {
-        let id = deployment_id(name, &app.label, release);
-        let instances = (0..app.count).map(|index| {
-            let instance = InstanceId::new(name, app.label.clone(), index);
+        let since = release.since(app);
+        let id = deployment_id(name, &app.label, since);
+        let instances = (0..model.count(name, release, app)).map(|index| {
+            let instance = InstanceId::new(name, app.label.clone(), since, index);
             let (phase, reason) = phase.instances.get(&instance).cloned().unwrap_or((Phase::Unknown, None));
             let order = model.assignment(&instance);
             // What was reported under an earlier order says nothing about this one.
@@ -46,6 +123,7 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
                 restarts: status.map_or(0, |status| status.restarts),
                 exit: status.and_then(|status| status.exit.clone()),
                 since: status.map(|status| status.since.clone()),
+                last_lines: Vec::new(),
             }
         });
         AppExplanation {
@@ -54,14 +132,31 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
             instances: instances.collect(),
         }
     });
+    let apps: Vec<AppExplanation> = apps.collect();
+    let active = u32::try_from(model.assignments_of(name).count()).unwrap_or(u32::MAX);
+    let instances = || apps.iter().flat_map(|app| &app.instances);
+    let is_late = want.state != WantState::Deployed && active > 0;
+    let uneasy = instances().find(|instance| instance.phase != Phase::Deployed.key());
+    let awaits = match (&phase.rollout, model.replacing(name)) {
+        (Some(rollout), Some(_)) => Some(rollout.clone()),
+        _ if is_late => Some(format!("{active} instances are being stopped")),
+        _ => uneasy.map(|it| match &it.reason {
+            Some(reason) => format!("{} to be healthy: {reason}", it.id),
+            None => format!("{} to be healthy", it.id),
+        }),
+    };
     Ok(StreamExplanation {
         name: name.to_owned(),
         phase: phase.phase.key().to_owned(),
         want: want_name(want.state).to_owned(),
         generation: want.r#gen,
-        release: want.rel,
-        active: u32::try_from(model.assignments_of(name).count()).unwrap_or(u32::MAX),
-        apps: apps.collect(),
+        release: release.map_or(want.rel, |release| release.n),
+        replaces: model.replacing(name).map(|(_, from)| from),
+        rollout: phase.rollout.clone(),
+        active,
+        awaits,
+        apps,
+        events: Vec::new(),
     })
 }
 

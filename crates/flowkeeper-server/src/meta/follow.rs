@@ -1,9 +1,12 @@
 //! The one task that changes the model: follows the tree and applies what changed.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use flowkeeper_zk::recipes::{Batch, Connection, TreeFollower};
 
+use super::feed::Subject;
+use super::paths::{self, Place};
 use super::{Dirty, Shared};
 
 /// Keeps the model current; run it in a task of its own.
@@ -27,6 +30,8 @@ impl Follower {
 
     fn apply(&self, batch: Batch) {
         let mut dirty = Dirty::default();
+        let mut subjects: BTreeSet<Subject> =
+            batch.changes.iter().filter_map(|change| subject(&change.path)).collect();
         {
             let mut model = self.shared.model.write().unwrap_or_else(PoisonError::into_inner);
             for change in batch.changes {
@@ -37,6 +42,15 @@ impl Follower {
                 dirty.all = true;
             }
         }
+        // Streams change with what nodes report of them, too.
+        subjects.extend(dirty.streams.iter().cloned().map(Subject::Stream));
+        {
+            let mut feed = self.shared.feed();
+            if batch.resynced {
+                feed.reset(batch.zxid);
+            }
+            feed.push(batch.zxid, subjects);
+        }
         {
             let mut waiting = self.shared.dirty();
             waiting.all |= dirty.all;
@@ -45,5 +59,19 @@ impl Follower {
         self.shared.wake.notify_one();
         // Sent even when the id did not grow: waiters look at the model again.
         self.shared.applied.send_modify(|applied| *applied = (*applied).max(batch.zxid));
+    }
+}
+
+/// What people see of a change at `path`, if anything. Streams are told of by the model, which knows more about them.
+fn subject(path: &str) -> Option<Subject> {
+    match paths::place(path) {
+        Place::Application(name) => Some(Subject::Application(name)),
+        Place::App { kind, name } | Place::AppVersion { kind, name, .. } => {
+            Some(Subject::App(format!("{kind}:{name}")))
+        }
+        Place::NodeLive(name) => Some(Subject::Node(name)),
+        Place::Server(id) => Some(Subject::Server(id)),
+        Place::Holder => Some(Subject::Leader),
+        _ => None,
     }
 }
