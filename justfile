@@ -20,11 +20,13 @@ fix:
 run *ARGS:
     cargo run --release -- dev --demo {{ARGS}}
 
-# Whole systems, and independent clients against the embedded servers.
+# Whole systems, independent clients against the embedded servers, and real Spring applications.
 e2e:
     cargo test --locked -p flowkeeper -p flowkeeper-testkit
     peers/check-zookeeper
     peers/check-broker
+    peers/check-spring
+    peers/check-api
 
 # Benchmarks of the crates that have them.
 bench:
