@@ -3,10 +3,14 @@
 //! Methods are grouped by area in the files below. All of them are cancel safe in the sense of HTTP: a dropped call may or
 //! may not have happened on the server.
 
+mod applications;
 mod apps;
+mod completions;
 pub mod error;
+mod releases;
 mod streams;
 mod system;
+mod watch;
 
 use std::time::Duration;
 
@@ -14,9 +18,11 @@ use reqwest::{Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use applications::Apply;
 pub use apps::{AppFilter, Register};
 pub use error::{Error, Kind};
 pub use streams::CreateStream;
+pub use watch::{News, Watch};
 
 /// Largest page a server gives.
 const ALL: &str = "2000";

@@ -93,11 +93,36 @@ pub struct StreamExplanation {
     pub want: String,
     /// Grows with every request about the stream.
     pub generation: u64,
-    /// Newest release, 0 when there is none.
+    /// The release that runs or is to run, 0 when there is none.
     pub release: u32,
+    /// The release that it replaces at this moment, and which runs until then.
+    #[serde(default)]
+    pub replaces: Option<u32>,
+    /// What there is to say of a release that replaces another, or failed to.
+    #[serde(default)]
+    pub rollout: Option<String>,
     /// Instances that nodes still have orders about: wanted ones, and those that are being stopped.
     pub active: u32,
+    /// What is waited for at this moment; absent when everything is as wanted.
+    #[serde(default)]
+    pub awaits: Option<String>,
     pub apps: Vec<AppExplanation>,
+    /// What happened, oldest first; only where explanations are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
+}
+
+/// Something that happened to a stream or to one of its instances.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Event {
+    /// When, RFC 3339 in UTC.
+    pub at: String,
+    /// The instance it is about; absent when it is about the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// What, in one line.
+    pub what: String,
 }
 
 /// One app of a stream.
@@ -130,6 +155,10 @@ pub struct InstanceExplanation {
     pub exit: Option<String>,
     /// Since when it is in its state, RFC 3339.
     pub since: Option<String>,
+    /// The last lines it printed; only where explanations are asked for, of instances that are not as wanted, and when this
+    /// server can read their files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_lines: Vec<String>,
 }
 
 impl InstanceExplanation {

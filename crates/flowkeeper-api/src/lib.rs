@@ -2,10 +2,11 @@
 //!
 //! Most of the contract is that of Spring Cloud Data Flow 2.11 (SCDF), down to member names, their order, and which members
 //! are absent when empty: scripts, the Java client and the dashboard of SCDF read these documents. What Flowkeeper adds
-//! lies under `/api/v1` ([`cluster`]).
+//! lies under `/api/v1` ([`cluster`], [`applications`]).
 //!
 //! * [`hal`]: links, pages, embedded lists: the shape all SCDF documents share;
-//! * [`about`], [`apps`], [`streams`], [`runtime`]: the documents by area;
+//! * [`about`], [`apps`], [`streams`], [`releases`], [`completions`], [`runtime`], [`audit`]: the documents by area;
+//! * [`applications`]: stream applications and the documents they are written in;
 //! * [`error`]: the one shape of every error;
 //! * [`client`]: a method per operation, errors with a [`Kind`] to act on.
 //!
@@ -13,13 +14,18 @@
 //! and validates nothing beyond the shape: the server does. Start with [`Client`] or with [`streams::StreamDefinition`].
 
 pub mod about;
+pub mod applications;
 pub mod apps;
+pub mod audit;
 pub mod client;
 pub mod cluster;
+pub mod completions;
 pub mod error;
 pub mod hal;
+pub mod releases;
 pub mod runtime;
 pub mod streams;
+pub mod watch;
 
 pub use client::Client;
 pub use client::error::{Error, Kind};

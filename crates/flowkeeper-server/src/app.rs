@@ -1,26 +1,34 @@
 //! Use cases, one file per resource: they validate against the model and write desired state. No HTTP, no ZooKeeper paths.
 //!
 //! * [`apps`]: the registry; [`options`] what an app can be told; [`uri`] what a registered URI means;
-//! * [`streams`]: definitions; [`deploy`]: making and ending deployments; [`related`]: questions about a definition;
-//! * [`runtime`], [`logs`]: what runs and what it says; [`explain`]: why, and the cluster.
+//! * [`applications`]: sets of streams that are changed as one;
+//! * [`streams`]: definitions; [`deploy`]: making and ending deployments; [`releases`]: replacing what runs; [`history`]:
+//!   what ran; [`related`]: questions about a definition; [`completions`]: how one could go on;
+//! * [`runtime`], [`logs`]: what runs and what it says; [`explain`]: why, and the cluster; [`audit`]: who did what.
 //!
 //! Every change is one transaction, decided on the model and committed under the versions it was decided on; when somebody
 //! else was faster it is decided again ([`with_retry`]).
 
+pub mod applications;
 pub mod apps;
+pub mod audit;
+pub mod completions;
 pub mod deploy;
 pub mod explain;
+pub mod history;
 pub mod logs;
 pub mod options;
 mod properties;
 pub mod related;
+pub mod releases;
 pub mod runtime;
 pub mod streams;
 pub mod uri;
+mod yaml;
 
 use std::time::Duration;
 
-use crate::meta::{WriteError, Written};
+use crate::meta::WriteError;
 
 /// How often a change is decided again because somebody else changed the same thing.
 const TRIES: usize = 3;
@@ -42,6 +50,22 @@ pub enum Error {
     NoDeployment(String),
     #[error("The '{0}' application instance could not be found.")]
     NoInstance(String),
+    /// A text is no time; Java names the place.
+    #[error("Text '{text}' could not be parsed at index {index}")]
+    NoDate { text: String, index: usize },
+    #[error("The fromDate cannot be after the toDate.")]
+    DateRange,
+    #[error("Could not find audit record for id {0}")]
+    NoAuditRecord(u64),
+    /// An update would change nothing.
+    #[error("Package to upgrade has no difference than existing deployed/deleted package. Not upgrading.")]
+    NoDifference,
+    /// Another release is on its way.
+    #[error(
+        "Stream '{stream}' is being updated to release {release}: wait until that is done, or cancel it with \
+         'flowkeeper stream cancel {stream}'"
+    )]
+    BeingUpdated { stream: String, release: u32 },
     /// The stream was never deployed.
     #[error("Release with the name [{0}] doesn't exist")]
     NoRelease(String),
@@ -57,6 +81,17 @@ pub enum Error {
         "The app [{name}:{kind}:{version}] you're trying to unregister is currently used in stream '{stream}'."
     )]
     AppInUse { name: String, kind: &'static str, version: String, stream: String },
+    #[error("Could not find stream application named {0}")]
+    NoApplication(String),
+    /// 0: no earlier one.
+    #[error("{}", no_application_release(application, *release))]
+    NoApplicationRelease { application: String, release: u32 },
+    /// Everything that is wrong with a document, a line each.
+    #[error("{0}")]
+    InvalidApplication(String),
+    /// What a document names belongs to somebody else.
+    #[error("{0}")]
+    ApplicationConflict(String),
     /// A definition, or what it becomes with its deployment properties, is wrong.
     #[error("{0}")]
     InvalidStream(String),
@@ -84,6 +119,15 @@ pub enum Error {
     TooLarge(String),
     #[error("{0}")]
     Unavailable(String),
+}
+
+fn no_application_release(application: &str, release: u32) -> String {
+    match release {
+        0 => format!("Stream application '{application}' has no earlier release to go back to"),
+        release => format!(
+            "Stream application '{application}' has no release {release}: see 'flowkeeper application history {application}'"
+        ),
+    }
 }
 
 impl Error {
@@ -123,14 +167,14 @@ impl From<WriteError> for Failed {
 }
 
 /// Decides and writes, again when what was decided on changed meanwhile. `what` names the subject for people.
-async fn with_retry<F>(what: &str, mut attempt: impl FnMut() -> F) -> Result<Option<Written>, Error>
+async fn with_retry<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> Result<T, Error>
 where
-    F: Future<Output = Result<Option<Written>, Failed>>,
+    F: Future<Output = Result<T, Failed>>,
 {
     let mut tries = 1;
     loop {
         match attempt().await {
-            Ok(written) => return Ok(written),
+            Ok(done) => return Ok(done),
             Err(Failed::Refused(error)) => return Err(error),
             Err(Failed::Write(
                 WriteError::Conflict { .. } | WriteError::Exists { .. } | WriteError::Missing { .. },

@@ -4,8 +4,11 @@
 //! [`negotiate`] (media types, trailing slashes), [`params`] (parameters from query and form), [`paging`] and [`error`].
 
 mod about;
+mod applications;
 mod apps;
+mod audit;
 mod base;
+mod completions;
 mod definitions;
 mod deployments;
 mod error;
@@ -20,6 +23,7 @@ mod respond;
 mod root;
 mod runtime;
 mod schema;
+mod watch;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -67,10 +71,21 @@ pub fn router(state: AppState) -> Router {
         .route("/streams/definitions/{name}/applications", get(definitions::applications))
         .route("/streams/deployments", axum::routing::delete(deployments::undeploy_all))
         .route("/streams/deployments/{name}", get(deployments::info).post(deployments::deploy).delete(deployments::undeploy))
+        .route("/streams/deployments/update/{name}", post(deployments::update))
+        .route("/streams/deployments/rollback/{name}/{version}", post(deployments::rollback))
+        .route("/streams/deployments/scale/{stream}/{app}/instances/{count}", post(deployments::scale))
+        .route("/streams/deployments/manifest/{name}/{version}", get(deployments::manifest))
+        .route("/streams/deployments/history/{name}", get(deployments::history))
         .route("/streams/deployments/platform/list", get(deployments::platforms))
         .route("/streams/validation/{name}", get(definitions::validate))
         .route("/streams/logs/{stream}", any(logs::of_stream))
         .route("/streams/logs/{stream}/{app}", any(logs::of_app))
+        .route("/completions/stream", any(completions::stream))
+        // What was done.
+        .route("/audit-records", get(audit::list))
+        .route("/audit-records/audit-operation-types", get(audit::operation_types))
+        .route("/audit-records/audit-action-types", get(audit::action_types))
+        .route("/audit-records/{id}", get(audit::get))
         // What runs.
         .route("/runtime/apps", any(runtime::apps))
         .route("/runtime/apps/{app}", any(runtime::app))
@@ -82,7 +97,17 @@ pub fn router(state: AppState) -> Router {
         .route("/runtime/streams/{names}", get(runtime::streams_named))
         // Flowkeeper's own.
         .route("/api/v1/cluster", get(own::cluster))
+        .route("/api/v1/watch", get(watch::watch))
         .route("/api/v1/streams/{name}", get(own::explain))
+        .route("/api/v1/streams/{name}/explain", get(own::story))
+        .route("/api/v1/streams/{name}/cancel", post(own::cancel))
+        .route("/api/v1/applications", get(applications::list))
+        .route("/api/v1/applications/{name}", get(applications::get).put(applications::apply).delete(applications::destroy))
+        .route("/api/v1/applications/{name}/deploy", post(applications::deploy))
+        .route("/api/v1/applications/{name}/undeploy", post(applications::undeploy))
+        .route("/api/v1/applications/{name}/rollback/{release}", post(applications::rollback))
+        .route("/api/v1/applications/{name}/history", get(applications::history))
+        .route("/api/v1/export", get(applications::export))
         .route("/openapi.json", get(own::openapi))
         .route("/metrics", get(own::metrics))
         .route("/livez", get(own::alive))

@@ -13,7 +13,7 @@ use crate::app::apps::register_bundled;
 use crate::catalog::Catalog;
 use crate::meta::{Meta, paths};
 use crate::metrics::Metrics;
-use crate::reconcile::Streams;
+use crate::reconcile::{Janitor, Streams};
 
 /// Everything the leader's loop needs.
 #[derive(Debug)]
@@ -62,7 +62,13 @@ impl Leader {
         if let Err(error) = register_bundled(&self.meta, &self.catalog).await {
             tracing::error!(%error, "the bundled apps could not be registered");
         }
-        Streams { meta: &self.meta, metrics: &self.metrics, leadership }.run().await;
+        let streams =
+            Streams { meta: &self.meta, metrics: &self.metrics, leadership, deadlines: Default::default() };
+        let janitor = Janitor { meta: &self.meta, leadership };
+        tokio::select! {
+            () = streams.run() => {}
+            () = janitor.run() => {}
+        }
     }
 
     async fn write_defaults(&self, leadership: &Leadership) -> Result<(), TxnError> {

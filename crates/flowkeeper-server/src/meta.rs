@@ -5,6 +5,7 @@
 //! server next sees it. The znode tree is described in [`paths`], its documents in [`record`].
 
 mod bootstrap;
+mod feed;
 mod follow;
 mod model;
 pub mod paths;
@@ -20,12 +21,14 @@ use flowkeeper_zk::recipes::Connection;
 use tokio::sync::{Notify, watch};
 
 pub use bootstrap::{LayoutError, prepare};
+pub use feed::{News, Subject};
 pub use follow::Follower;
 pub use model::{AppEntry, AppKey, AppKind, Model, NodeEntry, Versioned};
 pub use shown::{Shown, redact};
-pub use write::{AppChange, WriteError, Written};
+pub use write::{AppChange, Write, WriteError, Written};
 
 use crate::metrics::Metrics;
+use feed::Feed;
 
 /// How long a write waits for its own effect to reach the model before it is answered anyway: the commit stands, only the
 /// copy is late.
@@ -47,6 +50,7 @@ struct Shared {
     applied: watch::Sender<i64>,
     dirty: Mutex<Dirty>,
     wake: Notify,
+    feed: Mutex<Feed>,
 }
 
 /// Streams whose inputs changed since the reconciler last looked.
@@ -65,6 +69,7 @@ impl Meta {
             applied: watch::Sender::new(0),
             dirty: Mutex::new(Dirty::default()),
             wake: Notify::new(),
+            feed: Mutex::default(),
         });
         let follower = Follower::new(connection.clone(), shared.clone());
         (Meta { connection, shared, metrics }, follower)
@@ -115,6 +120,20 @@ impl Meta {
         *self.shared.applied.borrow()
     }
 
+    /// What changed after the transaction `since`; waits until there is something. Cancel safe.
+    pub async fn news(&self, since: i64) -> News {
+        let mut applied = self.shared.applied.subscribe();
+        loop {
+            let news = self.shared.feed().since(since);
+            let is_nothing =
+                matches!(&news, News::Changed { subjects, zxid } if subjects.is_empty() || *zxid <= since);
+            // The sender lives in `self.shared`, so waiting cannot fail.
+            if !is_nothing || applied.changed().await.is_err() {
+                return news;
+            }
+        }
+    }
+
     /// Waits for streams to look at and takes them. Cancel safe: nothing is taken until the call returns.
     pub async fn next_dirty(&self) -> Dirty {
         loop {
@@ -135,6 +154,10 @@ impl Meta {
 }
 
 impl Shared {
+    fn feed(&self) -> MutexGuard<'_, Feed> {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn dirty(&self) -> MutexGuard<'_, Dirty> {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowkeeper_deploy::artifact::Artifacts;
 use flowkeeper_deploy::record::{VERSION, encode};
 use flowkeeper_zk::recipes::{self, Connection, Txn};
 use tokio::net::TcpListener;
 use zookeeper_client::Error;
 
 use crate::app::options::OptionsReader;
+use crate::app::options::container::Registries;
 use crate::catalog::Catalog;
 use crate::http;
 use crate::leader::{Leader, election};
@@ -35,6 +37,8 @@ pub struct Options {
     /// ZooKeeper hosts with chroot: `127.0.0.1:2181/flowkeeper`.
     pub zookeeper: String,
     pub catalog: Catalog,
+    /// Where programs come from whose metadata is read.
+    pub artifacts: Artifacts,
     pub settings: Settings,
 }
 
@@ -49,6 +53,8 @@ pub struct Settings {
     pub platform: String,
     /// Largest request body in bytes.
     pub max_body: usize,
+    /// How container registries are asked for the options of images.
+    pub registries: Registries,
 }
 
 impl Default for Settings {
@@ -58,6 +64,7 @@ impl Default for Settings {
             register_bundled: true,
             platform: "default".to_owned(),
             max_body: 2 << 20,
+            registries: Registries::default(),
         }
     }
 }
@@ -88,7 +95,7 @@ pub struct Server {
 /// # Errors
 /// See [`StartError`]; nothing runs then.
 pub async fn start(options: Options) -> Result<Server, StartError> {
-    let Options { id, listener, zookeeper, catalog, settings } = options;
+    let Options { id, listener, zookeeper, catalog, artifacts, settings } = options;
     let addr = listener.local_addr()?;
     let connect = recipes::Options {
         hosts: zookeeper.clone(),
@@ -118,8 +125,16 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     tasks.spawn_to_end("leader", leader.run(tasks.stop_token()));
     meta.ready().await;
     let client = reqwest::Client::new();
-    let options = OptionsReader::new(catalog.clone(), client.clone());
-    let state = AppState { meta: meta.clone(), catalog, options, metrics, settings, client };
+    let options = OptionsReader::new(catalog.clone(), artifacts, settings.registries.clone(), tasks.clone());
+    let state = AppState {
+        meta: meta.clone(),
+        catalog,
+        options,
+        metrics,
+        settings,
+        client,
+        stopping: tasks.stop_token(),
+    };
     tasks.spawn_to_end("http", http::serve(listener, state, tasks.stop_token()));
     Ok(Server { addr, meta, tasks })
 }

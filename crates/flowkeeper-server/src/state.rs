@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::app::options::OptionsReader;
 use crate::catalog::Catalog;
 use crate::meta::Meta;
@@ -18,4 +20,6 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     /// For requests to app instances (actuator) and remote lists of apps.
     pub client: reqwest::Client,
+    /// Ends what would else be answered for ever.
+    pub stopping: CancellationToken,
 }

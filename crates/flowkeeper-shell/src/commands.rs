@@ -1,8 +1,12 @@
 //! The command tree, and which function each command is.
 
 mod app;
+mod application;
+mod export;
 mod runtime;
 mod stream;
+
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -17,14 +21,17 @@ const LOCAL: &str = "http://localhost:9393";
 
 /// The commands, to be added to a command tree.
 pub fn commands() -> Vec<Command> {
-    vec![app::command(), stream::command(), runtime::command()].into_iter().map(with_common_options).collect()
+    let commands =
+        [app::command(), stream::command(), application::command(), runtime::command(), export::command()];
+    commands.into_iter().map(with_common_options).collect()
 }
 
 fn with_common_options(command: Command) -> Command {
     let formats = PossibleValuesParser::new(["table", "json", "yaml", "name"]);
+    let has_subcommands = command.has_subcommands();
     command
-        .subcommand_required(true)
-        .arg_required_else_help(true)
+        .subcommand_required(has_subcommands)
+        .arg_required_else_help(has_subcommands)
         .arg(
             Arg::new("server")
                 .long("server")
@@ -56,6 +63,8 @@ pub(crate) async fn dispatch(
     match name {
         "app" => app::run(matches, &client, ui).await,
         "stream" => stream::run(matches, &client, ui).await,
+        "application" => application::run(matches, &client, ui).await,
+        "export" => export::run(matches, &client, ui).await,
         "runtime" => runtime::run(matches, &client, ui).await,
         name => Err(Failure::usage(format!("there is no command '{name}'; see 'flowkeeper help'"))),
     }
@@ -73,6 +82,23 @@ fn name_args() -> [Arg; 2] {
 fn name(matches: &ArgMatches) -> Result<&str, Failure> {
     let given = text(matches, "NAME").or(text(matches, "name"));
     given.ok_or_else(|| Failure::usage("a name is needed: give it as the first argument or with --name NAME"))
+}
+
+/// Waiting for a change to be carried out.
+fn wait_args() -> [Arg; 2] {
+    [
+        flag("wait", "Wait until it is done, showing progress; fail with the reason if it fails"),
+        option("timeout", "SECONDS", "How long to wait").default_value("120"),
+    ]
+}
+
+/// How long to wait.
+fn seconds(matches: &ArgMatches) -> Result<Duration, Failure> {
+    let seconds = text(matches, "timeout").unwrap_or_default();
+    let number = seconds
+        .parse()
+        .map_err(|_| Failure::usage(format!("--timeout: '{seconds}' is no number of seconds")));
+    number.map(Duration::from_secs)
 }
 
 fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {

@@ -90,10 +90,18 @@ impl Ui {
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
+    /// Prints a line for someone who goes on reading; false when nobody does any more.
+    pub(crate) fn follow(&mut self, line: &str) -> bool {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+    }
+
     /// Shows how far something is: in place on a terminal, as lines on standard error otherwise.
     pub(crate) fn progress(&mut self, line: &str) {
         let mut err = std::io::stderr().lock();
         if self.is_terminal {
+            // A line that wraps could not be overwritten.
+            let line: String = line.chars().take(self.columns - 1).collect();
             let pad = self.progress.saturating_sub(line.chars().count());
             let _ = write!(err, "\r{line}{:pad$}", "").and_then(|()| err.flush());
             self.progress = line.chars().count();

@@ -25,16 +25,25 @@ pub(crate) async fn until(
     let deadline = Instant::now() + limit;
     let mut shown = String::new();
     loop {
-        let now = match client.explain_stream(name).await {
+        let now = match client.stream_state(name).await {
             Ok(now) => now,
             Err(error) if error.kind() == Kind::NotFound && phase == "undeployed" => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        // What is undeployed is done only when its last process is gone.
-        if now.phase == phase && (phase != "undeployed" || now.active == 0) {
-            return Ok(());
+        // What is undeployed is done only when its last process is gone, and what replaces something when that is gone.
+        let instances: usize = now.apps.iter().map(|app| app.instances.len()).sum();
+        let is_settled = match phase {
+            "undeployed" => now.active == 0,
+            _ => now.replaces.is_none() && now.active as usize <= instances,
+        };
+        if now.phase == phase && is_settled {
+            return match &now.rollout {
+                None => Ok(()),
+                Some(rollout) => Err(Failure::failed(format!("stream '{name}': {rollout}"))),
+            };
         }
-        if let Some(reason) = failure(&now) {
+        // A release that replaces another is withdrawn when it fails; then there is more to say.
+        if let Some(reason) = failure(&now).filter(|_| now.replaces.is_none()) {
             return Err(Failure::failed(format!("stream '{name}' failed: {reason}")));
         }
         let line = describe(&now);
@@ -64,7 +73,7 @@ fn failure(stream: &StreamExplanation) -> Option<String> {
 }
 
 /// The first line of a reason; where it announces output, with the last line of that, which is usually the one that counts.
-fn in_one_line(reason: &str) -> String {
+pub(crate) fn in_one_line(reason: &str) -> String {
     let first = reason.lines().next().unwrap_or_default();
     match (first.strip_suffix("; last output:"), reason.lines().rfind(|line| !line.trim().is_empty())) {
         (Some(first), Some(last)) => format!("{first}: {}", last.trim()),

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -18,6 +19,7 @@ pub struct Dev {
     data: PathBuf,
     /// Address of the API, as printed.
     pub api: String,
+    printed: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a command printed and how it ended.
@@ -47,16 +49,23 @@ impl Dev {
     /// As [`Dev::start`], with more flags.
     #[track_caller]
     pub fn start_with(program: impl Into<PathBuf>, data: &Path, flags: &[&str]) -> Dev {
+        Dev::start_logging(program, data, flags, Stdio::inherit())
+    }
+
+    /// As [`Dev::start_with`], with its log in `log`.
+    #[track_caller]
+    pub fn start_logging(program: impl Into<PathBuf>, data: &Path, flags: &[&str], log: Stdio) -> Dev {
         let program = program.into();
         let listeners = ["--listen", "--zookeeper-listen", "--broker-listen"];
+        let listeners = listeners.into_iter().filter(|listener| !flags.contains(listener));
         let mut child = clean(&program, data)
             .arg("dev")
-            .args(listeners.iter().flat_map(|flag| [*flag, "127.0.0.1:0"]))
+            .args(listeners.flat_map(|flag| [flag, "127.0.0.1:0"]))
             .arg("--data")
             .arg(data)
             .args(flags)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(log)
             .spawn()
             .expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -71,8 +80,18 @@ impl Dev {
             }
         }
         // Read on, so that the process never blocks on a full pipe.
-        drop(std::thread::spawn(move || lines.for_each(drop)));
-        Dev { child, program, data: data.to_owned(), api: api.expect("the API said where it listens") }
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let into = printed.clone();
+        drop(std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| into.lock().expect("lock").push(line));
+        }));
+        let api = api.expect("the API said where it listens");
+        Dev { child, program, data: data.to_owned(), api, printed }
+    }
+
+    /// What the process printed on its standard output after it was ready.
+    pub fn printed(&self) -> Vec<String> {
+        self.printed.lock().expect("lock").clone()
     }
 
     /// Runs a command against this system.

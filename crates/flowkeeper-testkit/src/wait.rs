@@ -34,7 +34,8 @@ pub fn until_value<T: std::fmt::Debug>(
     }
 }
 
+/// A short pause between two looks.
 #[expect(clippy::disallowed_methods, reason = "between two looks at a condition")]
-pub(crate) fn pause() {
+pub fn pause() {
     std::thread::sleep(PAUSE);
 }

@@ -155,7 +155,15 @@ impl Client {
     ///
     /// # Errors
     /// [`Kind::NotFound`](super::Kind::NotFound).
-    pub async fn explain_stream(&self, name: &str) -> Result<StreamExplanation, Error> {
+    pub async fn stream_state(&self, name: &str) -> Result<StreamExplanation, Error> {
         self.read(self.get(&["api", "v1", "streams", name])).await
+    }
+
+    /// The same, with what happened to the stream and the last lines of what is not as wanted.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`](super::Kind::NotFound).
+    pub async fn explain_stream(&self, name: &str) -> Result<StreamExplanation, Error> {
+        self.read(self.get(&["api", "v1", "streams", name, "explain"])).await
     }
 }

@@ -6,10 +6,11 @@ pub use import::{Import, import, parse_boot, read_list};
 
 use std::collections::BTreeMap;
 
+use super::audit::{self, Action};
 use super::{Error, uri, with_retry};
 use crate::catalog::Catalog;
 use crate::meta::record::{AppDefaultRecord, AppRecord, WantState};
-use crate::meta::{AppChange, AppEntry, AppKey, AppKind, Meta, Model, Versioned, WriteError, Written};
+use crate::meta::{AppChange, AppEntry, AppKey, AppKind, Meta, Model, Versioned, Write, WriteError, Written};
 
 /// Longest name of an app, in characters.
 const MAX_NAME: usize = 255;
@@ -73,13 +74,12 @@ pub async fn register_bundled(meta: &Meta, catalog: &Catalog) -> Result<(), Writ
                 let default = default_record(Some(app.version.clone()));
                 changes.push(AppChange::CreateApp { key: key.clone(), default });
             }
-            let record =
-                AppRecord { v: 1, uri: app.uri(), metadata_uri: None, boot: None, extra: Default::default() };
+            let record = AppRecord { v: 1, uri: app.uri(), ..AppRecord::default() };
             changes.push(AppChange::CreateVersion { key, version: app.version.clone(), record });
         }
         changes
     };
-    if changes.is_empty() { Ok(()) } else { meta.write_apps(&changes).await.map(drop) }
+    if changes.is_empty() { Ok(()) } else { meta.write(Write::new().apps(&changes)).await.map(drop) }
 }
 
 /// Registered versions, oldest registration first.
@@ -153,7 +153,7 @@ pub async fn register(
             }
             changes_of(&model, std::slice::from_ref(&entry))?
         };
-        Ok(Some(meta.write_apps(&changes).await?))
+        Ok(Some(meta.write(with_records(&changes)).await?))
     })
     .await
 }
@@ -167,11 +167,13 @@ pub async fn set_default(meta: &Meta, key: &AppKey, version: &str) -> Result<Opt
     with_retry(&subject, || async {
         let change = {
             let model = meta.model();
-            get(&model, key, Some(version))?;
+            let app = get(&model, key, Some(version))?;
             let Some(entry) = model.apps.get(key) else { return Err(Error::NoApp(subject.clone()).into()) };
-            set_default_to(key, entry, Some(version.to_owned()))
+            let uris = (Some(app.uri.as_str()), app.metadata_uri.as_deref());
+            let record = audit::app(Action::Update, key, version, uris, true);
+            Write::new().apps(&[set_default_to(key, entry, Some(version.to_owned()))]).audit([record])
         };
-        Ok(Some(meta.write_apps(&[change]).await?))
+        Ok(Some(meta.write(change).await?))
     })
     .await
 }
@@ -181,23 +183,18 @@ pub async fn set_default(meta: &Meta, key: &AppKey, version: &str) -> Result<Opt
 /// # Errors
 /// [`Error::NoApp`]; [`Error::AppInUse`] while a deployed stream uses it.
 pub async fn unregister(meta: &Meta, key: &AppKey, version: Option<&str>) -> Result<Option<Written>, Error> {
-    with_retry(&describe(key, version), || async {
-        let changes = {
-            let model = meta.model();
-            let app = get(&model, key, version)?;
-            if let Some(stream) = users(&model).get(&(key.clone(), app.version.clone())) {
-                return Err(Error::AppInUse {
-                    name: key.name.clone(),
-                    kind: key.kind.name(),
-                    version: app.version,
-                    stream: stream.clone(),
-                }
-                .into());
-            }
-            let entry = model.apps.get(key).cloned().unwrap_or_default();
-            removal(key, &entry, &[app.version.as_str()])
-        };
-        Ok(Some(meta.write_apps(&changes).await?))
+    let version = get(&meta.model(), key, version)?.version;
+    remove(meta, &describe(key, Some(&version)), |model| {
+        get(model, key, Some(&version))?;
+        if let Some(stream) = users(model).get(&(key.clone(), version.clone())) {
+            return Err(Error::AppInUse {
+                name: key.name.clone(),
+                kind: key.kind.name(),
+                version: version.clone(),
+                stream: stream.clone(),
+            });
+        }
+        Ok(vec![(key.clone(), version.clone())])
     })
     .await
 }
@@ -207,23 +204,105 @@ pub async fn unregister(meta: &Meta, key: &AppKey, version: Option<&str>) -> Res
 /// # Errors
 /// When the write fails.
 pub async fn unregister_all(meta: &Meta) -> Result<Option<Written>, Error> {
-    with_retry("the app registry", || async {
-        let changes = {
-            let model = meta.model();
-            let users = users(&model);
-            let mut changes = Vec::new();
-            for (key, entry) in &model.apps {
-                let is_free = |version: &&str| !users.contains_key(&(key.clone(), (*version).to_owned()));
-                let free: Vec<&str> = entry.versions.keys().map(String::as_str).filter(is_free).collect();
-                if !free.is_empty() {
-                    changes.extend(removal(key, entry, &free));
-                }
-            }
-            changes
-        };
-        if changes.is_empty() { Ok(None) } else { Ok(Some(meta.write_apps(&changes).await?)) }
+    remove(meta, "the app registry", |model| {
+        let users = users(model);
+        let all = model.apps.iter().flat_map(|(key, entry)| {
+            entry.versions.keys().map(move |version| (key.clone(), version.clone()))
+        });
+        Ok(all.filter(|app| !users.contains_key(app)).collect())
     })
     .await
+}
+
+/// Removes the versions that `choose` finds free, in two steps (T13). First they are marked: a deployment that is decided after
+/// that finds them gone, and one that was decided before fails on their changed version. What was deployed before the mark is
+/// in the model once the mark is, so the second look at the users is the truth.
+async fn remove(
+    meta: &Meta,
+    subject: &str,
+    choose: impl Fn(&Model) -> Result<Vec<(AppKey, String)>, Error>,
+) -> Result<Option<Written>, Error> {
+    with_retry(subject, || async {
+        let marks = {
+            let model = meta.model();
+            retire(&model, &choose(&model)?, true)
+        };
+        if marks.is_empty() {
+            return Ok(None);
+        }
+        let marked = meta.write(Write::new().apps(&marks)).await?;
+        if meta.applied_zxid() < marked.zxid {
+            return Err(Error::Unavailable(
+                "this server's copy of the metadata is late; try again".to_owned(),
+            )
+            .into());
+        }
+        let (free, changes) = {
+            let model = meta.model();
+            let free = choose(&model);
+            let chosen = free.as_deref().unwrap_or_default();
+            let kept: Vec<_> =
+                marks.iter().filter_map(AppChange::subject).filter(|app| !chosen.contains(app)).collect();
+            let mut changes = retire(&model, &kept, false);
+            let mut by_app: BTreeMap<&AppKey, Vec<&str>> = BTreeMap::new();
+            chosen.iter().for_each(|(key, version)| by_app.entry(key).or_default().push(version));
+            for (key, versions) in by_app {
+                changes.extend(
+                    model.apps.get(key).map(|entry| removal(key, entry, &versions)).unwrap_or_default(),
+                );
+            }
+            (free.map(drop), changes)
+        };
+        let written = meta.write(with_records(&changes)).await?;
+        free?;
+        Ok(Some(written))
+    })
+    .await
+}
+
+/// Marks versions as on their way out, or takes the mark away.
+fn retire(model: &Model, apps: &[(AppKey, String)], retired: bool) -> Vec<AppChange> {
+    let change = |(key, version): &(AppKey, String)| {
+        let found = model.apps.get(key)?.versions.get(version)?;
+        let record = AppRecord { retired, ..AppRecord::clone(&found.record) };
+        Some(AppChange::UpdateVersion {
+            key: key.clone(),
+            version: version.clone(),
+            record,
+            read: found.version,
+        })
+    };
+    apps.iter().filter_map(change).collect()
+}
+
+/// Changes of the registry with the records of them: what is registered, replaced and removed.
+fn with_records(changes: &[AppChange]) -> Write {
+    let defaults: Vec<(&AppKey, Option<&String>)> = changes
+        .iter()
+        .filter_map(|change| match change {
+            AppChange::CreateApp { key, default } | AppChange::SetDefault { key, default, .. } => {
+                Some((key, default.default.as_ref()))
+            }
+            _ => None,
+        })
+        .collect();
+    let becomes_default = |key: &AppKey, version: &String| defaults.contains(&(key, Some(version)));
+    let records = changes.iter().filter_map(|change| match change {
+        AppChange::CreateVersion { key, version, record } => {
+            let uris = (Some(record.uri.as_str()), record.metadata_uri.as_deref());
+            Some(audit::app(Action::Create, key, version, uris, becomes_default(key, version)))
+        }
+        AppChange::UpdateVersion { key, version, record, .. } if !record.retired => {
+            let uris = (Some(record.uri.as_str()), record.metadata_uri.as_deref());
+            Some(audit::app(Action::Update, key, version, uris, becomes_default(key, version)))
+        }
+        // SCDF tells no more than the name.
+        AppChange::DeleteVersion { key, version, .. } => {
+            Some(audit::app(Action::Delete, key, version, (Some(""), Some("")), false))
+        }
+        _ => None,
+    });
+    Write::new().apps(changes).audit(records)
 }
 
 /// `type:name` or `type:name:version`, as messages name apps.
@@ -281,6 +360,7 @@ fn changes_of(model: &Model, entries: &[Entry]) -> Result<Vec<AppChange>, Error>
             uri: uri.clone(),
             metadata_uri: metadata_uri.clone(),
             boot: boot.clone().or_else(|| old.and_then(|old| old.record.boot.clone())),
+            retired: false,
             extra: old.map(|old| old.record.extra.clone()).unwrap_or_default(),
         };
         let (key, version) = (key.clone(), version.clone());
@@ -325,7 +405,9 @@ fn users(model: &Model) -> BTreeMap<(AppKey, String), String> {
     let deployed = model.streams.iter().filter(|(_, stream)| stream.record.want.state == WantState::Deployed);
     let mut users = BTreeMap::new();
     for (name, _) in deployed {
-        for app in model.current_release(name).into_iter().flat_map(|release| &release.apps) {
+        let replaced = model.replacing(name).and_then(|(_, from)| model.release(name, from));
+        let releases = model.current_release(name).into_iter().chain(replaced);
+        for app in releases.flat_map(|release| &release.apps) {
             if let Some(kind) = AppKind::parse(&app.kind) {
                 users.insert((AppKey::new(kind, app.app.clone()), app.ver.clone()), name.clone());
             }

@@ -4,7 +4,9 @@
 //! rewritten as SCDF rewrites it, and the wish that it runs. What follows is the leader's work.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
+use flowkeeper_deploy::properties::check_deployer_properties;
 use flowkeeper_deploy::record::{Manifest, ManifestApp};
 use flowkeeper_dsl::properties::validate_stream_keys;
 use flowkeeper_dsl::{AppDefinition, MAX_TEXT_BYTES, PrintStyle, StreamDefinition, keys, parse, print_apps};
@@ -12,26 +14,40 @@ use flowkeeper_engine::binding::{self, AppRequest, Context, Properties, deploy_r
 use flowkeeper_engine::phase::Phase;
 
 use super::apps::{self, Listed};
+use super::audit::{self, Action};
 use super::properties::{check_bundled, resource_defaults};
-use super::streams::{change_want, key_of, operation};
+use super::streams::{change_want, changed, key_of};
 use super::{Error, with_retry};
 use crate::clock;
-use crate::meta::record::{StreamRecord, WantState};
-use crate::meta::{AppKey, Written};
+use crate::meta::record::{AuditRecord, StreamRecord, WantState};
+use crate::meta::{AppKey, Model, Versioned, Write, Written};
 use crate::state::AppState;
 
 /// Release option that names the platform.
 const PLATFORM: &str = "spring.cloud.dataflow.skipper.platformName";
-const COUNT: &str = "spring.cloud.deployer.count";
+pub(super) const COUNT: &str = "spring.cloud.deployer.count";
+/// Most copies of one app: more are a slip of the finger.
+pub(super) const MAX_COUNT: u32 = 1000;
+/// So many releases of a stream are kept, and those whose apps still run.
+const KEPT_RELEASES: usize = 20;
 /// Longest name SCDF gives to a deployment, with room for its number.
 const MAX_DEPLOYMENT_NAME: usize = 58;
+
+/// A stream of which the next release is made.
+#[derive(Clone, Debug)]
+pub(super) struct Next {
+    pub(super) read: Versioned<StreamRecord>,
+    /// Number of that release: none that was given before comes back.
+    pub(super) number: u32,
+    /// Old releases that it makes superfluous.
+    outdated: Vec<u32>,
+}
 
 /// A deployment that is decided and not yet written.
 #[derive(Clone, Debug)]
 pub(super) struct Prepared {
+    pub(super) stream: String,
     pub(super) release: Manifest,
-    /// The definition with the properties of this release.
-    pub(super) dsl: String,
     /// Registered versions it uses.
     pub(super) apps: Vec<(AppKey, String)>,
 }
@@ -42,33 +58,65 @@ pub(super) struct Prepared {
 /// [`Error::NoStream`], [`Error::AlreadyDeployed`], [`Error::AlreadyDeploying`], or what is wrong with the properties.
 pub async fn deploy(state: &AppState, name: &str, properties: &Properties) -> Result<Option<Written>, Error> {
     with_retry(&format!("stream '{name}'"), || async {
-        let (read, number) = {
+        let (next, definition, original) = {
             let model = state.meta.model();
-            let read = model.stream(name).cloned().ok_or_else(|| Error::NoStream(name.to_owned()))?;
+            let next = Next::of(&model, name)?;
+            if let Some((release, _)) = model.replacing(name) {
+                return Err(Error::BeingUpdated { stream: name.to_owned(), release }.into());
+            }
             match model.phase(name).map(|phase| phase.phase) {
                 Some(Phase::Deployed) => return Err(Error::AlreadyDeployed(name.to_owned()).into()),
                 Some(Phase::Deploying) => return Err(Error::AlreadyDeploying(name.to_owned()).into()),
                 _ => {}
             }
-            let newest = model.releases(name).map(|release| release.n).max().unwrap_or(0);
-            let number = newest.max(read.record.want.rel) + 1;
-            (read, number)
+            let shown = model.shown(name);
+            let dsl = shown.map(|shown| shown.dsl().to_owned()).unwrap_or_default();
+            let definition =
+                parse(Some(name), &dsl).map_err(|error| Error::InvalidStream(error.scdf_message()))?;
+            (next, definition, shown.and_then(|shown| shown.retyped().cloned()))
         };
-        let definition = parse(Some(name), &read.record.dsl)
-            .map_err(|error| Error::InvalidStream(error.scdf_message()))?;
-        let prepared = prepare(state, &definition, properties, number).await?;
-        let mut record = StreamRecord::clone(&read.record);
-        record.dsl.clone_from(&prepared.dsl);
-        record.want.state = WantState::Deployed;
-        record.want.r#gen += 1;
-        record.want.rel = number;
-        record.op = operation();
-        record.at = clock::now();
-        let written =
-            state.meta.update_stream(&read, &record, &prepared.apps, Some(&prepared.release)).await?;
-        Ok(Some(written))
+        let mut prepared = prepare(state, &definition, properties, next.number).await?;
+        prepared.release.original = original;
+        let write = Write::new().needing(&state.meta.model(), prepared.apps.clone());
+        let write = next.add_to(write, next.changed(), &prepared.release);
+        Ok(Some(state.meta.write(write.audit(prepared.audit(state, properties))).await?))
     })
     .await
+}
+
+impl Next {
+    /// A visible stream.
+    pub(super) fn of(model: &Model, name: &str) -> Result<Next, Error> {
+        let read = model.stream(name).cloned().ok_or_else(|| Error::NoStream(name.to_owned()))?;
+        let newest = model.releases(name).map(|release| release.n).max().unwrap_or(0);
+        let number = newest.max(read.record.want.rel) + 1;
+        let current = model.current_release(name);
+        let outdated = current.map(|current| outdated(model, name, current)).unwrap_or_default();
+        Ok(Next { read, number, outdated })
+    }
+
+    /// Its record, saying that something else is wanted.
+    pub(super) fn changed(&self) -> StreamRecord {
+        changed(&self.read)
+    }
+
+    /// Adds to `write` that `release` is to run; `record` is what stands of the stream otherwise.
+    pub(super) fn add_to(&self, write: Write, mut record: StreamRecord, release: &Manifest) -> Write {
+        let name = record.name.clone();
+        record.want.state = WantState::Deployed;
+        record.want.rel = release.n;
+        let write = write.set_stream(&self.read, &record).create_release(&name, release);
+        self.outdated.iter().fold(write, |write, number| write.delete_release(&name, *number))
+    }
+}
+
+impl Prepared {
+    /// The records of this deployment, in SCDF's order: the definition was rewritten, the stream was deployed.
+    pub(super) fn audit(&self, state: &AppState, properties: &Properties) -> [AuditRecord; 2] {
+        let (name, dsl) = (&self.stream, &self.release.dsl);
+        let given = properties.iter().filter(|(key, _)| !key.starts_with(keys::RELEASE_PREFIX));
+        [audit::stream(Action::Update, name, dsl), audit::deploy(name, dsl, given, &state.settings.platform)]
+    }
 }
 
 /// Stops a stream; its definition and releases stay. Nothing happens to one that is not deployed.
@@ -77,7 +125,7 @@ pub async fn deploy(state: &AppState, name: &str, properties: &Properties) -> Re
 /// [`Error::NoStream`].
 pub async fn undeploy(state: &AppState, name: &str) -> Result<Option<Written>, Error> {
     let decide = |want| Ok((want == WantState::Deployed).then_some(WantState::Undeployed));
-    change_want(state, name, decide).await
+    change_want(state, name, decide, |name, dsl, _| vec![audit::stream(Action::Undeploy, name, dsl)]).await
 }
 
 /// Stops all streams.
@@ -122,17 +170,20 @@ pub(super) async fn prepare(
     check_labels(&apps, &given)?;
     let registered = resolve(state, &apps, &given)?;
     let requests = requests(state, definition, &given, &registered).await?;
-    for request in &requests {
-        check_options(state, request, &registered, &given)?;
-    }
-    let dsl = rewrite(definition.name().unwrap_or_default(), &apps, &requests)?;
+    let name = definition.name().unwrap_or_default();
+    let properties_of = |label: &str| {
+        let found = requests.iter().find(|request| request.label == label);
+        found.map(|request| &request.application_properties)
+    };
+    let dsl = rewrite(name, &apps, properties_of)?;
     let used: BTreeSet<(AppKey, String)> =
         registered.iter().map(|app| (app.key.clone(), app.version.clone())).collect();
     let release = Manifest {
         v: 1,
         n: number,
         from: "deploy".to_owned(),
-        dsl: dsl.clone(),
+        replaces: None,
+        dsl,
         properties: properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
         at: clock::now(),
         apps: apps
@@ -140,9 +191,24 @@ pub(super) async fn prepare(
             .zip(&registered)
             .filter_map(|(app, found)| manifest_app(app, found, &requests))
             .collect(),
+        original: None,
+        group: None,
         extra: Default::default(),
     };
-    Ok(Prepared { release, dsl, apps: used.into_iter().collect() })
+    for app in &release.apps {
+        check_count(&app.label, app.count)?;
+        check_deployer(app)?;
+        check_bundled_app(state, app, |key| given.contains_key(&format!("app.*.{key}")))?;
+    }
+    Ok(Prepared { stream: name.to_owned(), release, apps: used.into_iter().collect() })
+}
+
+/// Releases that nobody needs once another one is made of `current`: not among the newest, and none of their instances run.
+fn outdated(model: &Model, name: &str, current: &Manifest) -> Vec<u32> {
+    let numbers: Vec<u32> = model.releases(name).map(|release| release.n).collect();
+    let (old, _) = numbers.split_at(numbers.len().saturating_sub(KEPT_RELEASES - 1));
+    let is_needed = |number: u32| current.n == number || current.apps.iter().any(|app| app.since == number);
+    old.iter().copied().filter(|number| !is_needed(*number)).collect()
 }
 
 /// The registered version of every app: the one asked for, else the default.
@@ -150,22 +216,34 @@ fn resolve(state: &AppState, apps: &[AppDefinition], given: &Properties) -> Resu
     let model = state.meta.model();
     let find = |app: &AppDefinition| {
         let key = key_of(app);
-        let asked = given.get(&format!("version.{}", app.label));
-        apps::get(&model, &key, asked.map(String::as_str)).map_err(|_| match asked {
-            Some(version) => Error::IllegalState(format!(
-                "The {}:{}:{version} app is not registered: register it, or deploy with another version.{}",
-                key.name,
-                key.kind.name(),
-                app.label
-            )),
-            None => Error::InvalidArgument(format!(
-                "no application '{}' of type '{}' exists in the registry",
-                key.name,
-                key.kind.name()
-            )),
-        })
+        match given.get(&format!("version.{}", app.label)) {
+            Some(version) => registered_version(&model, &key, &app.label, version),
+            None => apps::get(&model, &key, None).map_err(|_| {
+                Error::InvalidArgument(format!(
+                    "no application '{}' of type '{}' exists in the registry",
+                    key.name,
+                    key.kind.name()
+                ))
+            }),
+        }
     };
     apps.iter().map(find).collect()
+}
+
+/// The version of an app that was asked for with `version.<label>`.
+pub(super) fn registered_version(
+    model: &Model,
+    key: &AppKey,
+    label: &str,
+    version: &str,
+) -> Result<Listed, Error> {
+    apps::get(model, key, Some(version)).map_err(|_| {
+        Error::IllegalState(format!(
+            "The {}:{}:{version} app is not registered: register it, or deploy with another version.{label}",
+            key.name,
+            key.kind.name()
+        ))
+    })
 }
 
 async fn requests(
@@ -174,6 +252,17 @@ async fn requests(
     given: &Properties,
     registered: &[Listed],
 ) -> Result<Vec<AppRequest>, Error> {
+    let registrations = registrations(state, definition, registered).await;
+    deploy_requests(definition, given, &context(&registrations))
+        .map_err(|error| Error::InvalidArgument(error.to_string()))
+}
+
+/// What the registry says of the apps of a definition; `registered` are their registrations in flow order.
+pub(super) async fn registrations(
+    state: &AppState,
+    definition: &StreamDefinition,
+    registered: &[Listed],
+) -> Vec<binding::Registration> {
     let mut registrations = Vec::with_capacity(registered.len());
     for (app, found) in definition.app_definitions().iter().zip(registered) {
         registrations.push(binding::Registration {
@@ -183,38 +272,59 @@ async fn requests(
             properties: state.options.of(found).await.known_properties(),
         });
     }
-    let none = Properties::new();
-    let context = Context {
-        platform_type: "local",
-        stream_properties: &none,
-        resource_defaults: resource_defaults(),
-        server_properties: &none,
-        registrations: &registrations,
-    };
-    deploy_requests(definition, given, &context).map_err(|error| Error::InvalidArgument(error.to_string()))
+    registrations
 }
 
-fn check_options(
+/// What properties are computed with on the one platform there is.
+pub(super) fn context(registrations: &[binding::Registration]) -> Context<'_> {
+    static NONE: LazyLock<Properties> = LazyLock::new(Properties::new);
+    Context {
+        platform_type: "local",
+        stream_properties: &NONE,
+        resource_defaults: resource_defaults(),
+        server_properties: &NONE,
+        registrations,
+    }
+}
+
+/// Refuses options that a bundled app does not have, or values that mean nothing to it.
+pub(super) fn check_bundled_app(
     state: &AppState,
-    request: &AppRequest,
-    registered: &[Listed],
-    given: &Properties,
+    app: &ManifestApp,
+    is_for_all: impl Fn(&str) -> bool,
 ) -> Result<(), Error> {
-    let is_this =
-        |app: &&Listed| app.key.name == request.name && app.key.kind.name() == request.app_type.as_str();
-    let found = registered.iter().find(is_this);
-    let Some(bundled) = found.and_then(|found| state.catalog.by_uri(&found.uri)) else { return Ok(()) };
-    let is_for_all = |key: &str| given.contains_key(&format!("app.*.{key}"));
-    check_bundled(bundled, &request.label, &request.application_properties, is_for_all)
+    match state.catalog.by_uri(&app.uri) {
+        Some(bundled) => check_bundled(bundled, &app.label, &app.props, is_for_all),
+        None => Ok(()),
+    }
+}
+
+/// Refuses deployer properties that no agent could carry out.
+pub(super) fn check_deployer(app: &ManifestApp) -> Result<(), Error> {
+    check_deployer_properties(app).map_err(|error| Error::InvalidArgument(error.to_string()))
+}
+
+/// Refuses more copies than anybody can mean.
+pub(super) fn check_count(label: &str, count: u32) -> Result<(), Error> {
+    if count <= MAX_COUNT {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument(format!(
+        "the number of instances of app '{label}' is {count} and may be {MAX_COUNT}: set deployer.{label}.count to less"
+    )))
 }
 
 /// The definition with the properties of the release, as SCDF stores it after a deployment: in its own style where that
 /// reads back unchanged, else quoted properly.
-fn rewrite(name: &str, apps: &[AppDefinition], requests: &[AppRequest]) -> Result<String, Error> {
+pub(super) fn rewrite<'a>(
+    name: &str,
+    apps: &[AppDefinition],
+    properties_of: impl Fn(&str) -> Option<&'a Properties>,
+) -> Result<String, Error> {
     let mut apps = apps.to_vec();
     for app in &mut apps {
-        if let Some(request) = requests.iter().find(|request| request.label == app.label) {
-            app.properties.clone_from(&request.application_properties);
+        if let Some(properties) = properties_of(&app.label) {
+            app.properties.clone_from(properties);
         }
     }
     let scdf = print_apps(&apps, PrintStyle::Scdf);
@@ -251,6 +361,7 @@ fn manifest_app(app: &AppDefinition, found: &Listed, requests: &[AppRequest]) ->
     Some(ManifestApp {
         label: app.label.clone(),
         kind: app.app_type.to_string(),
+        since: 0,
         app: app.name.clone(),
         ver: found.version.clone(),
         uri: found.uri.clone(),
@@ -263,7 +374,7 @@ fn manifest_app(app: &AppDefinition, found: &Listed, requests: &[AppRequest]) ->
 }
 
 /// Refuses properties of an app that the stream does not have: SCDF takes them without a word, and nothing happens.
-fn check_labels(apps: &[AppDefinition], given: &Properties) -> Result<(), Error> {
+pub(super) fn check_labels(apps: &[AppDefinition], given: &Properties) -> Result<(), Error> {
     for key in given.keys() {
         let mut parts = key.split('.');
         let (Some("app" | "deployer" | "version"), Some(label)) = (parts.next(), parts.next()) else {
@@ -296,47 +407,36 @@ fn check_names(apps: &[AppDefinition]) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use indexmap::IndexMap;
-
     use super::*;
 
-    fn request(app: &AppDefinition, more: &[(&str, &str)]) -> AppRequest {
-        let mut properties = app.properties.clone();
-        properties.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        AppRequest {
-            label: app.label.clone(),
-            name: app.name.clone(),
-            app_type: app.app_type,
-            application_properties: properties,
-            deployment_properties: IndexMap::new(),
-            version: None,
-        }
-    }
-
-    fn rewritten(text: &str, more: &[(&str, &str)]) -> String {
+    fn rewritten(text: &str, more: &[(&str, &str)]) -> Result<String, Error> {
         let apps = parse(Some("s"), text).unwrap().app_definitions();
-        let requests: Vec<_> = apps.iter().map(|app| request(app, more)).collect();
-        rewrite("s", &apps, &requests).unwrap()
+        let all: Vec<Properties> = apps
+            .iter()
+            .map(|app| {
+                let more = more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+                app.properties.clone().into_iter().chain(more).collect()
+            })
+            .collect();
+        rewrite("s", &apps, |label| all.get(apps.iter().position(|app| app.label == label)?))
     }
 
     #[test]
     fn the_definition_takes_up_what_was_deployed() {
         let more = [(keys::STREAM_NAME, "s"), ("a.b", "x y")];
-        assert_eq!(rewritten("time | log", &more), "time --a.b='x y' | log --a.b='x y'");
+        assert_eq!(rewritten("time | log", &more).unwrap(), "time --a.b='x y' | log --a.b='x y'");
     }
 
     #[test]
     fn what_scdf_would_lose_is_quoted() {
-        assert_eq!(rewritten("time | log", &[("a", "x|'y")]), "time --a='x|''y' | log --a='x|''y'");
-        assert_eq!(rewritten(":in --group=g > l: log", &[]), ":in --group=g > l: log");
+        assert_eq!(rewritten("time | log", &[("a", "x|'y")]).unwrap(), "time --a='x|''y' | log --a='x|''y'");
+        assert_eq!(rewritten(":in --group=g > l: log", &[]).unwrap(), ":in --group=g > l: log");
     }
 
     #[test]
     fn a_definition_that_becomes_too_long_is_refused() {
-        let apps = parse(Some("s"), "time | log").unwrap().app_definitions();
         let value = "x".repeat(MAX_TEXT_BYTES);
-        let requests: Vec<_> = apps.iter().map(|app| request(app, &[("a", &value)])).collect();
-        let error = rewrite("s", &apps, &requests).unwrap_err();
+        let error = rewritten("time | log", &[("a", &value)]).unwrap_err();
         assert!(error.to_string().contains("fewer or shorter properties"), "{error}");
     }
 }

@@ -65,7 +65,8 @@ async fn tail(path: &Path, limit: u64) -> String {
     }
 }
 
-async fn read_tail(path: &Path, limit: u64) -> std::io::Result<String> {
+/// At most `limit` bytes from the end of a file, from the start of a line.
+pub(super) async fn read_tail(path: &Path, limit: u64) -> std::io::Result<String> {
     let mut file = tokio::fs::File::open(path).await?;
     let size = file.metadata().await?.len();
     let start = size.saturating_sub(limit);

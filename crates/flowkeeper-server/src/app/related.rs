@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flowkeeper_api::apps::{AppOption, Hints};
+use flowkeeper_dsl::properties::Sanitizer;
 use flowkeeper_dsl::{StreamDefinition, related_streams};
 use flowkeeper_engine::phase::Phase;
 use indexmap::IndexMap;
@@ -92,7 +93,7 @@ async fn can_be_had(state: &AppState, location: &str) -> bool {
     answer.is_ok_and(|answer| answer.status().is_success())
 }
 
-/// How a stream is or was deployed: label → properties of its deployer, the artifact and its version, as JSON. Empty while
+/// How a stream is or was deployed: label → properties of its deployer (secrets masked), the artifact and its version, as JSON. Empty while
 /// it is not deployed, unless `reuse` asks for the last deployment.
 ///
 /// # Errors
@@ -103,7 +104,8 @@ pub fn deployment_properties(model: &Model, name: &str, reuse: bool) -> Result<S
     let Some(release) = model.current_release(name).filter(|_| is_shown) else { return Ok(String::new()) };
     // Sink first, in the order of deployment.
     let apps = release.apps.iter().rev().map(|app| {
-        let deployer = app.deployer.iter().map(|(key, value)| (key.clone(), Value::String(value.clone())));
+        let masked = |key: &str, value: &str| Value::String(Sanitizer::Skipper.sanitize(key, value));
+        let deployer = app.deployer.iter().map(|(key, value)| (key.clone(), masked(key, value)));
         let mut properties: Map<String, Value> = deployer.collect();
         properties.insert("resource".to_owned(), json!(uri::without_version(&app.uri, &app.ver)));
         properties.insert("version".to_owned(), json!(app.ver));

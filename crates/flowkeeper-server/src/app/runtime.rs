@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flowkeeper_deploy::record::{Manifest, ManifestApp};
 use flowkeeper_engine::model::InstanceId;
-use flowkeeper_engine::phase::{Phase, StreamPhase};
+use flowkeeper_engine::phase::{Phase, StreamPhase, aggregate_instances};
 
 use super::Error;
 use crate::meta::Model;
@@ -49,11 +49,17 @@ pub fn running(model: &Model) -> Vec<Running> {
     model.streams_by_age().filter_map(|(name, _)| running_stream(model, name)).collect()
 }
 
-/// One stream; `None` when it is not deployed.
+/// One stream with the apps that are to run, and those that are being replaced; `None` when it is not deployed.
 pub fn running_stream(model: &Model, name: &str) -> Option<Running> {
     let (release, phase) = deployed(model, name)?;
-    let apps = release.apps.iter().rev().map(|app| deployment(model, name, release, app, &phase));
-    Some(Running { stream: name.to_owned(), release: release.n, apps: apps.collect() })
+    let mut apps: Vec<Deployment> =
+        release.apps.iter().rev().map(|app| deployment(model, name, release, app, &phase)).collect();
+    if let Some(old) = model.replacing(name).and_then(|(_, from)| model.release(name, from)) {
+        let replaced = old.apps.iter().rev().map(|app| deployment(model, name, old, app, &phase));
+        let replaced: Vec<_> = replaced.filter(|app| apps.iter().all(|known| known.id != app.id)).collect();
+        apps.extend(replaced);
+    }
+    Some(Running { stream: name.to_owned(), release: release.n, apps })
 }
 
 /// One app that is deployed.
@@ -62,11 +68,8 @@ pub fn running_stream(model: &Model, name: &str) -> Option<Running> {
 /// [`Error::NoDeployment`].
 pub fn app(model: &Model, id: &str) -> Result<Deployment, Error> {
     let find = || {
-        let (stream, rest) = id.split_once('.')?;
-        let (label, release) = rest.rsplit_once("-v")?;
-        let (current, phase) = deployed(model, stream)?;
-        let app = current.apps.iter().find(|app| app.label == label)?;
-        (release == current.n.to_string()).then(|| deployment(model, stream, current, app, &phase))
+        let (stream, _) = id.split_once('.')?;
+        running_stream(model, stream)?.apps.into_iter().find(|app| app.id == id)
     };
     find().ok_or_else(|| Error::NoDeployment(id.to_owned()))
 }
@@ -128,29 +131,37 @@ fn deployment(
     app: &ManifestApp,
     phase: &StreamPhase,
 ) -> Deployment {
-    let id = deployment_id(stream, &app.label, release.n);
-    let instances = (0..app.count).map(|index| {
-        let instance = InstanceId::new(stream, app.label.clone(), index);
-        let phase = phase.instances.get(&instance).map_or(Phase::Unknown, |(phase, _)| *phase);
-        let id = format!("{id}-{index}");
+    let since = release.since(app);
+    let id = deployment_id(stream, &app.label, since);
+    let count = model.count(stream, release, app);
+    let phases: Vec<(InstanceId, Phase)> = (0..count)
+        .map(|index| {
+            let instance = InstanceId::new(stream, app.label.clone(), since, index);
+            let phase = phase.instances.get(&instance).map_or(Phase::Unknown, |(phase, _)| *phase);
+            (instance, phase)
+        })
+        .collect();
+    let aggregated: Vec<Phase> = phases.iter().map(|(_, phase)| *phase).collect();
+    let instances = phases.into_iter().map(|(instance, phase)| {
+        let id = format!("{id}-{}", instance.index);
         let known = [
             ("guid", id.clone()),
             ("skipper.application.name", app.app.clone()),
             ("skipper.release.name", stream.to_owned()),
-            ("skipper.release.version", release.n.to_string()),
         ];
         let mut attributes: BTreeMap<String, String> =
             known.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        // A report about another release says nothing about this one.
-        if let Some(status) = model.status(&instance).filter(|status| status.rel == release.n) {
+        if let Some(status) = model.status(&instance) {
             attributes.extend(status.attrs.clone());
         }
+        // Apps that were carried over belong to the present release too.
+        attributes.insert("skipper.release.version".to_owned(), release.n.to_string());
         Instance { id, phase, attributes }
     });
     Deployment {
         app: app.app.clone(),
-        phase: phase.apps.get(&app.label).copied().unwrap_or(Phase::Unknown),
         instances: instances.collect(),
+        phase: aggregate_instances(&aggregated),
         id,
     }
 }

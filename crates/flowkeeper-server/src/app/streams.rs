@@ -8,16 +8,17 @@ use flowkeeper_engine::binding::Properties;
 use flowkeeper_engine::phase::Phase;
 use indexmap::IndexMap;
 
+use super::audit::{self, Action};
 use super::deploy::{self, Prepared};
 use super::properties::check_bundled;
 use super::{DESTROY_WAIT, Error, Failed, with_retry};
 use crate::clock;
-use crate::meta::record::{StreamRecord, WantRecord, WantState};
-use crate::meta::{AppKey, AppKind, Model, Shown, WriteError, Written};
+use crate::meta::record::{AuditRecord, StreamRecord, WantRecord, WantState};
+use crate::meta::{AppKey, AppKind, Model, Shown, Versioned, Write, WriteError, Written};
 use crate::state::AppState;
 
 /// Longest name and longest description, in characters.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 
 /// A definition to create.
 #[derive(Clone, Debug, Default)]
@@ -42,16 +43,8 @@ pub struct Stream {
 /// What is wrong with the definition, or [`Error::StreamExists`].
 pub async fn create(state: &AppState, request: &Create) -> Result<Option<Written>, Error> {
     let Create { name, definition: text, description, deploy } = request;
-    let definition = check_definition(name, text)?;
-    if name.chars().count() > MAX_NAME || description.chars().count() > MAX_NAME {
-        return Err(Error::InvalidStream(format!(
-            "the name and the description of a stream may have {MAX_NAME} characters each: make them shorter"
-        )));
-    }
-    check_registered(&state.meta.model(), &definition)?;
-    check_written_options(state, &definition)?;
-    let is_being_destroyed = |model: &Model| model.streams.contains_key(name) && model.stream(name).is_none();
-    state.meta.wait_until(DESTROY_WAIT, |model| !is_being_destroyed(model)).await;
+    let definition = check(state, name, text, description)?;
+    wait_destroyed(state, &[name.as_str()]).await;
     with_retry(&format!("stream '{name}'"), || async {
         {
             let model = state.meta.model();
@@ -67,7 +60,6 @@ pub async fn create(state: &AppState, request: &Create) -> Result<Option<Written
         let record = StreamRecord {
             v: 1,
             name: name.clone(),
-            dsl: prepared.as_ref().map_or_else(|| text.clone(), |prepared| prepared.dsl.clone()),
             original: text.clone(),
             desc: description.clone(),
             want: first_want(prepared.as_ref()),
@@ -75,17 +67,56 @@ pub async fn create(state: &AppState, request: &Create) -> Result<Option<Written
             at: clock::now(),
             ..StreamRecord::default()
         };
-        let (apps, release) = match &prepared {
-            Some(prepared) => (prepared.apps.clone(), Some(&prepared.release)),
-            None => (used_apps(&state.meta.model(), &definition), None),
+        let created = audit::stream(Action::Create, name, text);
+        let write = Write::new().create_stream(&record);
+        let write = match (&prepared, deploy) {
+            // SCDF deploys first and writes down the creation last.
+            (Some(prepared), Some(properties)) => write
+                .needing(&state.meta.model(), prepared.apps.clone())
+                .create_release(name, &prepared.release)
+                .audit(prepared.audit(state, properties)),
+            _ => {
+                let model = state.meta.model();
+                let used = used_apps(&model, &definition);
+                write.needing(&model, used)
+            }
         };
-        match state.meta.create_stream(&record, &apps, release).await {
+        match state.meta.write(write.audit([created])).await {
             Ok(written) => Ok(Some(written)),
             Err(WriteError::Exists { .. }) => Err(Error::StreamExists(name.clone()).into()),
             Err(error) => Err(Failed::from(error)),
         }
     })
     .await
+}
+
+/// Checks what a stream is created from, and parses it.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(super) fn check(
+    state: &AppState,
+    name: &str,
+    text: &str,
+    description: &str,
+) -> Result<StreamDefinition, Error> {
+    let definition = check_definition(name, text)?;
+    if name.chars().count() > MAX_NAME || description.chars().count() > MAX_NAME {
+        return Err(Error::InvalidStream(format!(
+            "the name and the description of a stream may have {MAX_NAME} characters each: make them shorter"
+        )));
+    }
+    check_registered(&state.meta.model(), &definition)?;
+    check_written_options(state, &definition)?;
+    Ok(definition)
+}
+
+/// Waits while streams of these names are being destroyed, for half a minute at most.
+pub(super) async fn wait_destroyed(state: &AppState, names: &[&str]) {
+    let is_being_destroyed =
+        |model: &Model, name: &str| model.streams.contains_key(name) && model.stream(name).is_none();
+    let are_gone = |model: &Model| !names.iter().any(|name| is_being_destroyed(model, name));
+    state.meta.wait_until(DESTROY_WAIT, are_gone).await;
 }
 
 /// A visible stream.
@@ -130,10 +161,14 @@ pub async fn destroy_all(state: &AppState) -> Result<Option<Written>, Error> {
 }
 
 async fn mark_destroyed(state: &AppState, name: &str) -> Result<Option<Written>, Error> {
-    change_want(state, name, |_| Ok(Some(WantState::Destroyed))).await
+    let records = |name: &str, dsl: &str, record: &StreamRecord| {
+        let undeployed = (record.want.rel > 0).then(|| audit::stream(Action::Undeploy, name, dsl));
+        undeployed.into_iter().chain([audit::stream(Action::Delete, name, dsl)]).collect()
+    };
+    change_want(state, name, |_| Ok(Some(WantState::Destroyed)), records).await
 }
 
-async fn wait_gone(state: &AppState, names: &BTreeSet<String>) {
+pub(super) async fn wait_gone(state: &AppState, names: &BTreeSet<String>) {
     // A name that was created again meanwhile is visible, and no longer the stream that was destroyed.
     let is_gone = |model: &Model| {
         names.iter().all(|name| !model.streams.contains_key(name) || model.stream(name).is_some())
@@ -143,7 +178,8 @@ async fn wait_gone(state: &AppState, names: &BTreeSet<String>) {
     }
 }
 
-/// Changes what is wanted of a stream; `decide` sees the present want, and `None` leaves it.
+/// Changes what is wanted of a stream; `decide` sees the present want, and `None` leaves it. `records` notes what was done, from
+/// name, definition and record of the stream.
 ///
 /// # Errors
 /// [`Error::NoStream`], or what `decide` says.
@@ -151,19 +187,31 @@ pub(super) async fn change_want(
     state: &AppState,
     name: &str,
     decide: impl Fn(WantState) -> Result<Option<WantState>, Error>,
+    records: impl Fn(&str, &str, &StreamRecord) -> Vec<AuditRecord>,
 ) -> Result<Option<Written>, Error> {
     with_retry(&format!("stream '{name}'"), || async {
-        let read = state.meta.model().stream(name).cloned();
-        let read = read.ok_or_else(|| Error::NoStream(name.to_owned()))?;
+        let (read, shown) = {
+            let model = state.meta.model();
+            let read = model.stream(name).cloned().ok_or_else(|| Error::NoStream(name.to_owned()))?;
+            (read, model.shown(name).cloned())
+        };
+        let dsl = shown.as_ref().map_or(read.record.original.as_str(), |shown| shown.dsl());
         let Some(want) = decide(read.record.want.state)? else { return Ok(None) };
-        let mut record = StreamRecord::clone(&read.record);
+        let mut record = changed(&read);
         record.want.state = want;
-        record.want.r#gen += 1;
-        record.op = operation();
-        record.at = clock::now();
-        Ok(Some(state.meta.update_stream(&read, &record, &[], None).await?))
+        let write = Write::new().set_stream(&read, &record).audit(records(name, dsl, &read.record));
+        Ok(Some(state.meta.write(write).await?))
     })
     .await
+}
+
+/// A record that says that something else is wanted.
+pub(super) fn changed(read: &Versioned<StreamRecord>) -> StreamRecord {
+    let mut record = StreamRecord::clone(&read.record);
+    record.want.r#gen += 1;
+    record.op = operation();
+    record.at = clock::now();
+    record
 }
 
 /// Id of one operation: by it a write is recognised whose answer was lost.

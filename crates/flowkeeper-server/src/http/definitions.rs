@@ -201,8 +201,15 @@ fn compare(model: &Model, order: &Order, a: &str, b: &str) -> Ordering {
     let (Some(left), Some(right)) = (record(a), record(b)) else { return Ordering::Equal };
     match order.property.as_str() {
         "name" => order.texts(a, b),
-        "dslText" => order.texts(&left.dsl, &right.dsl),
-        "originalDslText" => order.texts(&left.original, &right.original),
+        "dslText" => {
+            let dsl = |name: &str| model.shown(name).map(|shown| shown.dsl().to_owned()).unwrap_or_default();
+            order.texts(&dsl(a), &dsl(b))
+        }
+        "originalDslText" => {
+            let typed =
+                |name: &str| model.shown(name).map(|shown| shown.original().to_owned()).unwrap_or_default();
+            order.texts(&typed(a), &typed(b))
+        }
         "description" => order.texts(&left.desc, &right.desc),
         _ => Ordering::Equal,
     }

@@ -39,6 +39,11 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "MethodArgumentTypeMismatchException", message)
     }
 
+    /// A parameter has the right type but not a value that may be.
+    pub(super) fn constraint(message: &str) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "ConstraintViolationException", message)
+    }
+
     /// The body is not what it should be.
     pub(super) fn unreadable_body(reason: &dyn std::fmt::Display) -> Problem {
         Problem::new(
@@ -110,6 +115,13 @@ impl From<app::Error> for Problem {
             E::NoApp(_) => (NOT_FOUND, "NoSuchAppRegistrationException"),
             E::NoDeployment(_) => (NOT_FOUND, "NoSuchAppException"),
             E::NoInstance(_) => (NOT_FOUND, "NoSuchAppInstanceException"),
+            E::NoAuditRecord(_) => (NOT_FOUND, "NoSuchAuditRecordException"),
+            E::NoApplication(_) => (NOT_FOUND, "NoSuchStreamApplicationException"),
+            E::NoApplicationRelease { .. } => (NOT_FOUND, "NoSuchStreamApplicationReleaseException"),
+            E::InvalidApplication(_) => (BAD_REQUEST, "InvalidStreamApplicationException"),
+            E::ApplicationConflict(_) => (CONFLICT, "StreamApplicationConflictException"),
+            E::DateRange => (BAD_REQUEST, "InvalidDateRangeException"),
+            E::BeingUpdated { .. } => (CONFLICT, "StreamBeingUpdatedException"),
             E::StreamExists(_) => (CONFLICT, "DuplicateStreamDefinitionException"),
             E::AppExists { .. } => (CONFLICT, "AppAlreadyRegisteredException"),
             E::AlreadyDeployed(_) => (CONFLICT, "StreamAlreadyDeployedException"),
@@ -124,6 +136,8 @@ impl From<app::Error> for Problem {
             E::InvalidArgument(_) => (FAILED, "IllegalArgumentException"),
             E::IllegalState(_) => (FAILED, "IllegalStateException"),
             E::NoProperty { .. } => (FAILED, "PropertyReferenceException"),
+            E::NoDate { .. } => (FAILED, "DateTimeParseException"),
+            E::NoDifference => (FAILED, "ReleaseUpgradeException"),
             E::NoRelease(_) => (FAILED, "ReleaseNotFoundException"),
             E::Unreadable(_) => (FAILED, "RuntimeException"),
             E::Upstream(_) => (FAILED, "ResourceAccessException"),

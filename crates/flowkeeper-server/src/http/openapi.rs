@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use utoipa::OpenApi;
 
-use super::{about, apps, definitions, deployments, logs, management, own, root, runtime, schema};
+use super::{
+    about, applications, apps, audit, completions, definitions, deployments, logs, management, own, root,
+    runtime, schema, watch,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,9 +48,19 @@ use super::{about, apps, definitions, deployments, logs, management, own, root, 
         deployments::deploy,
         deployments::undeploy,
         deployments::undeploy_all,
+        deployments::update,
+        deployments::rollback,
+        deployments::scale,
+        deployments::manifest,
+        deployments::history,
         deployments::platforms,
+        audit::list,
+        audit::operation_types,
+        audit::action_types,
+        audit::get,
         logs::of_stream,
         logs::of_app,
+        completions::stream,
         runtime::apps,
         runtime::app,
         runtime::instances,
@@ -59,6 +72,18 @@ use super::{about, apps, definitions, deployments, logs, management, own, root, 
         runtime::streams_named,
         own::cluster,
         own::explain,
+        watch::watch,
+        own::story,
+        own::cancel,
+        applications::list,
+        applications::get,
+        applications::apply,
+        applications::destroy,
+        applications::deploy,
+        applications::undeploy,
+        applications::rollback,
+        applications::history,
+        applications::export,
         own::openapi,
         own::metrics,
         own::alive,

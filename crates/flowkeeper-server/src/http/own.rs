@@ -10,8 +10,8 @@ use flowkeeper_zk::recipes::LinkState;
 use super::error::Problem;
 use super::openapi::document;
 use super::params::Segments;
-use super::respond::{Json, Produces, json};
-use crate::app::explain;
+use super::respond::{Changed, Json, Produces, json};
+use crate::app::{explain, releases};
 use crate::state::AppState;
 
 /// Servers, nodes, the leader, and how long changes take.
@@ -28,6 +28,26 @@ pub(super) async fn explain(
     Segments(name): Segments<String>,
 ) -> Result<Json<StreamExplanation>, Problem> {
     Ok(Json(explain::stream(&state.meta.model(), &name)?))
+}
+
+/// The state of a stream, with what happened to it and the last lines of what is not as wanted.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/explain", tag = "flowkeeper", params(("name" = String, Path)),
+    responses((status = 200, body = StreamExplanation), (status = 404, body = ErrorBody)))]
+pub(super) async fn story(
+    State(state): State<AppState>,
+    Segments(name): Segments<String>,
+) -> Result<Json<StreamExplanation>, Problem> {
+    Ok(Json(explain::story(&state, &name).await?))
+}
+
+/// Gives up the release that replaces another at this moment; the other one runs on.
+#[utoipa::path(post, path = "/api/v1/streams/{name}/cancel", tag = "flowkeeper", params(("name" = String, Path)),
+    responses((status = 202), (status = 404, body = ErrorBody), (status = 500, body = ErrorBody)))]
+pub(super) async fn cancel(
+    State(state): State<AppState>,
+    Segments(name): Segments<String>,
+) -> Result<Changed, Problem> {
+    Ok(Changed(StatusCode::ACCEPTED, releases::cancel(&state, &name).await?))
 }
 
 /// This description.

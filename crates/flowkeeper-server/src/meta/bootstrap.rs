@@ -12,6 +12,9 @@ use super::record::MetaRecord;
 const LAYOUT: u32 = 1;
 const SCHEMA: u32 = 1;
 
+/// Directories that are split by the hash of a name.
+const SHARDED: [&str; 3] = [znode::STREAMS, znode::STATE, paths::APPLICATIONS];
+
 /// The tree cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
@@ -41,26 +44,13 @@ pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
             if meta.layout > LAYOUT || meta.min_reader > SCHEMA {
                 return Err(LayoutError::TooNew { layout: meta.layout, min_reader: meta.min_reader });
             }
-            return Ok(());
+            // An earlier version may have made it, with fewer directories.
+            return lay_out(connection).await;
         }
         Err(Error::NoNode) => {}
         Err(error) => return Err(error.into()),
     }
-    let everyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    let nodes = [znode::NODES_REG, znode::NODES_LIVE, znode::NODES_ASSIGN, znode::NODES_STATUS];
-    let roots = [paths::LEADER, paths::SERVERS, paths::APPS, znode::STREAMS, znode::STATE];
-    for path in roots.into_iter().chain(nodes) {
-        client.mkdir(path, &everyone).await?;
-    }
-    for kind in super::AppKind::ALL {
-        client.mkdir(&format!("{}/{}", paths::APPS, kind.name()), &everyone).await?;
-    }
-    for root in [znode::STREAMS, znode::STATE] {
-        // All shards at once, so that no later transaction needs to know whether its directory exists.
-        let shards =
-            (0..=u8::MAX).fold(Txn::new(), |txn, shard| txn.create(format!("{root}/{shard:02x}"), []));
-        tolerate_exists(connection.commit(shards).await)?;
-    }
+    lay_out(connection).await?;
     let meta = MetaRecord {
         v: VERSION,
         layout: LAYOUT,
@@ -69,6 +59,30 @@ pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
         extra: Default::default(),
     };
     tolerate_exists(connection.commit(Txn::new().create(paths::META, encode(&meta))).await)
+}
+
+/// Creates the directories that are not there yet.
+async fn lay_out(connection: &Connection) -> Result<(), LayoutError> {
+    let client = connection.client();
+    let everyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let nodes = [znode::NODES_REG, znode::NODES_LIVE, znode::NODES_ASSIGN, znode::NODES_STATUS];
+    let roots = [paths::LEADER, paths::SERVERS, paths::APPS, paths::AUDIT].into_iter().chain(SHARDED);
+    for path in roots.chain(nodes) {
+        client.mkdir(path, &everyone).await?;
+    }
+    for kind in super::AppKind::ALL {
+        client.mkdir(&format!("{}/{}", paths::APPS, kind.name()), &everyone).await?;
+    }
+    for root in SHARDED {
+        // All shards in one transaction, so that one of them tells of all, and no later transaction needs to know whether its
+        // directory exists.
+        if client.check_stat(&format!("{root}/ff")).await?.is_none() {
+            let shards =
+                (0..=u8::MAX).fold(Txn::new(), |txn, shard| txn.create(format!("{root}/{shard:02x}"), []));
+            tolerate_exists(connection.commit(shards).await)?;
+        }
+    }
+    Ok(())
 }
 
 /// Another server was faster, or an earlier try got that far.

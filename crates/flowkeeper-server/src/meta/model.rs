@@ -1,24 +1,23 @@
 //! The copy of the metadata in memory: decoded, indexed for what requests and reconcilers ask, changed only by the follower.
 
+mod planning;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use flowkeeper_deploy::record::{
-    self, AssignmentRecord, LiveRecord, Manifest, NodeRecord, Order, StatusBucket, StatusEntry, StatusState,
+    self, AssignmentRecord, LiveRecord, Manifest, NodeRecord, StatusBucket, StatusEntry,
 };
 use flowkeeper_deploy::znode;
-use flowkeeper_engine::model::{
-    Assignment, Desired, InstanceId, InstanceState, NodeId, NodeView, Observed, Release, ReleaseApp, Report,
-    Term, Uid, Want,
-};
-use flowkeeper_engine::phase::{StreamPhase, phase};
+use flowkeeper_engine::model::{InstanceId, NodeId};
 use flowkeeper_zk::recipes::{Change, Node};
 use serde::de::DeserializeOwned;
 
 use super::Dirty;
 use super::paths::{self, Place};
 use super::record::{
-    AppDefaultRecord, AppRecord, HolderRecord, ServerRecord, StateRecord, StreamRecord, WantState,
+    AppDefaultRecord, AppRecord, ApplicationRecord, ApplicationReleaseRecord, AuditRecord, HolderRecord,
+    ServerRecord, StateRecord, StreamRecord, WantState,
 };
 use super::shown::Shown;
 
@@ -86,6 +85,10 @@ pub struct Model {
     releases: BTreeMap<(String, u32), Arc<Manifest>>,
     assignments: BTreeMap<InstanceId, (NodeId, Versioned<AssignmentRecord>)>,
     statuses: HashMap<(NodeId, String), StatusBucket>,
+    pub applications: BTreeMap<String, Versioned<ApplicationRecord>>,
+    application_releases: BTreeMap<(String, u32), Arc<ApplicationReleaseRecord>>,
+    /// What was done, by number.
+    pub audit: BTreeMap<u32, Arc<AuditRecord>>,
     /// Orders per node, for placement.
     used: BTreeMap<NodeId, u32>,
     /// Paths whose documents could not be read, with the reason.
@@ -179,59 +182,13 @@ impl Model {
         self.releases.range(low..=high).map(|(_, manifest)| manifest)
     }
 
-    /// The release that runs or ran last.
-    pub fn current_release(&self, stream: &str) -> Option<&Arc<Manifest>> {
-        self.release(stream, self.streams.get(stream)?.record.want.rel)
-    }
-
-    /// What is desired of `stream`, as the planner wants it. `None`: there is no such stream.
-    pub fn desired(&self, stream: &str) -> Option<Desired> {
-        let found = self.streams.get(stream)?;
-        let want = &found.record.want;
-        let release = self.release(stream, want.rel).map(|manifest| Release {
-            number: manifest.n,
-            apps: manifest
-                .apps
-                .iter()
-                .map(|app| ReleaseApp { label: app.label.clone(), count: app.count })
-                .collect(),
-        });
-        Some(Desired {
-            uid: Uid(found.uid.clone()),
-            generation: want.r#gen,
-            want: Want::from(want.state),
-            release,
-        })
-    }
-
-    /// What is observed of `stream`, as the planner wants it.
-    pub fn observed(&self, stream: &str) -> Observed {
-        let mut observed = Observed { nodes: self.live_nodes(), ..Observed::default() };
-        for (instance, (node, order)) in self.assignments_of(stream) {
-            let AssignmentRecord { uid, t, rel, want, .. } = &*order.record;
-            let assignment = Assignment {
-                node: node.clone(),
-                uid: Uid(uid.clone()),
-                term: Term(*t),
-                release: *rel,
-                stop: *want == Order::Stop,
-            };
-            if let Some(status) = self.status(instance) {
-                observed.reports.insert(instance.clone(), report(status));
-            }
-            observed.assignments.insert(instance.clone(), assignment);
-        }
-        observed
-    }
-
-    /// Phase of a stream and its parts. `None`: there is no such stream.
-    pub fn phase(&self, stream: &str) -> Option<StreamPhase> {
-        let desired = self.desired(stream)?;
-        // What does not run is undeployed whatever the nodes say; most streams of a list are answered here.
-        let observed =
-            if desired.want == Want::Deployed { self.observed(stream) } else { Observed::default() };
-        let placement = self.states.get(stream).map(|state| state.record.placement());
-        Some(phase(stream, &desired, placement.as_ref(), &observed))
+    /// All releases of a stream application, oldest first.
+    pub fn application_releases(
+        &self,
+        application: &str,
+    ) -> impl DoubleEndedIterator<Item = &Arc<ApplicationReleaseRecord>> {
+        let (low, high) = ((application.to_owned(), 0), (application.to_owned(), u32::MAX));
+        self.application_releases.range(low..=high).map(|(_, release)| release)
     }
 
     /// Orders about instances of `stream`.
@@ -239,7 +196,7 @@ impl Model {
         &self,
         stream: &str,
     ) -> impl Iterator<Item = (&InstanceId, &(NodeId, Versioned<AssignmentRecord>))> {
-        let first = InstanceId::new(stream, "", 0);
+        let first = InstanceId::new(stream, "", 0, 0);
         let stream = stream.to_owned();
         self.assignments.range(first..).take_while(move |(instance, _)| instance.stream == stream)
     }
@@ -261,15 +218,6 @@ impl Model {
         let bucket = format!("{:02x}", znode::bucket_of(instance));
         let bucket = self.statuses.get(&(node.clone(), bucket)).filter(|bucket| bucket.inc == live.inc)?;
         bucket.inst.get(&instance.to_string())
-    }
-
-    fn live_nodes(&self) -> BTreeMap<NodeId, NodeView> {
-        let live = self.nodes.iter().filter_map(|(id, node)| Some((id, node.live.as_ref()?)));
-        live.map(|(id, live)| {
-            let used = self.used.get(id).copied().unwrap_or(0);
-            (id.clone(), NodeView { id: id.clone(), schedulable: true, slots: live.slots, used })
-        })
-        .collect()
     }
 
     /// Applies one change and notes which streams it concerns. A document that cannot be read is remembered with the reason
@@ -304,20 +252,33 @@ impl Model {
                     self.by_age.insert((new.age(), name.clone()));
                     self.hidden += usize::from(new.is_destroyed());
                 }
-                let shown = stream.as_ref().map(|stream| Arc::new(Shown::new(stream.record.clone())));
-                put(&mut self.shown, name.clone(), shown);
                 put(&mut self.streams, name.clone(), stream);
+                self.show(&name);
                 dirty.streams.insert(name);
             }
             Place::Release { stream, number } => {
                 let manifest = self.read(&path, node).map(|found| found.record);
                 put(&mut self.releases, (stream.clone(), number), manifest);
+                self.show(&stream);
                 dirty.streams.insert(stream);
             }
             Place::State(name) => {
                 let state = self.read(&path, node);
                 put(&mut self.states, name.clone(), state);
+                self.show(&name);
                 dirty.streams.insert(name);
+            }
+            Place::Application(name) => {
+                let application = self.read(&path, node);
+                put(&mut self.applications, name, application);
+            }
+            Place::ApplicationRelease { application, number } => {
+                let release = self.read(&path, node).map(|found| found.record);
+                put(&mut self.application_releases, (application, number), release);
+            }
+            Place::Audit(number) => {
+                let record = self.read(&path, node).map(|found| found.record);
+                put(&mut self.audit, number, record);
             }
             Place::NodeRegistration(id) => {
                 let registration = self.read(&path, node);
@@ -333,6 +294,16 @@ impl Model {
             }
             Place::Status { node: id, bucket } => self.apply_status(&path, NodeId(id), bucket, node, dirty),
             Place::Other => {}
+        }
+    }
+
+    /// Works out again what people see of a definition, when it differs from before.
+    fn show(&mut self, name: &str) {
+        let Some(stream) = self.streams.get(name) else { return drop(self.shown.remove(name)) };
+        let release = self.current_release(name).cloned();
+        let is_same = |shown: &&Arc<Shown>| shown.is_of(&stream.record, release.as_ref());
+        if self.shown.get(name).filter(is_same).is_none() {
+            self.shown.insert(name.to_owned(), Arc::new(Shown::new(stream.record.clone(), release)));
         }
     }
 
@@ -413,26 +384,6 @@ fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
     match value {
         Some(value) => drop(map.insert(key, value)),
         None => drop(map.remove(&key)),
-    }
-}
-
-fn report(status: &StatusEntry) -> Report {
-    let state = match status.st {
-        StatusState::Pending => InstanceState::Pending,
-        StatusState::Fetching => InstanceState::Fetching,
-        StatusState::Starting => InstanceState::Starting,
-        StatusState::Running => InstanceState::Running,
-        StatusState::Backoff => InstanceState::Backoff,
-        StatusState::Failed => InstanceState::Failed,
-        StatusState::Stopping => InstanceState::Stopping,
-        StatusState::Stopped => InstanceState::Stopped,
-    };
-    Report {
-        term: Term(status.t),
-        state,
-        ready: status.ready,
-        failing: status.failing,
-        reason: status.err.clone(),
     }
 }
 

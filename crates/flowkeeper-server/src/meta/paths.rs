@@ -7,10 +7,12 @@
 //! /apps/<type>/<name>            default version of an app; below it one node per version
 //! /streams/<hh>/<name>           stream definition; below it its releases r<n>
 //! /state/<hh>/<name>             placement of its instances
+//! /applications/<hh>/<name>      stream application; below it its releases r<n>
+//! /audit/e-<number>              what was done by whom, the newest ten thousand
 //! /nodes/…                       registrations, presence, orders, statuses
 //! ```
 
-use flowkeeper_deploy::znode::{decode, encode};
+use flowkeeper_deploy::znode::{decode, encode, shard};
 
 use super::model::AppKey;
 
@@ -19,6 +21,10 @@ pub const LEADER: &str = "/leader";
 pub const HOLDER: &str = "/leader/holder";
 pub const SERVERS: &str = "/servers";
 pub const APPS: &str = "/apps";
+pub const APPLICATIONS: &str = "/applications";
+pub const AUDIT: &str = "/audit";
+/// Path of an audit record before its number.
+pub const AUDIT_ENTRY: &str = "/audit/e-";
 
 /// The default version of an app.
 pub fn app(key: &AppKey) -> String {
@@ -32,6 +38,21 @@ pub fn app_version(key: &AppKey, version: &str) -> String {
 
 pub fn server(id: &str) -> String {
     format!("{SERVERS}/{}", encode(id))
+}
+
+/// A stream application.
+pub fn application(name: &str) -> String {
+    format!("{APPLICATIONS}/{}/{}", shard(name), encode(name))
+}
+
+/// A release of a stream application.
+pub fn application_release(name: &str, number: u32) -> String {
+    format!("{}/r{number}", application(name))
+}
+
+/// An audit record by its number.
+pub fn audit(number: u32) -> String {
+    format!("{AUDIT_ENTRY}{number:010}")
 }
 
 /// A path taken apart, for the model.
@@ -54,6 +75,12 @@ pub enum Place {
         number: u32,
     },
     State(String),
+    Application(String),
+    ApplicationRelease {
+        application: String,
+        number: u32,
+    },
+    Audit(u32),
     NodeRegistration(String),
     NodeLive(String),
     Assignment {
@@ -79,11 +106,15 @@ pub fn place(path: &str) -> Place {
             .zip(decode(version))
             .map(|(name, version)| Place::AppVersion { kind: (*kind).to_owned(), name, version }),
         ["streams", _, name] => decode(name).map(Place::Stream),
-        ["streams", _, name, release] => {
-            let number = release.strip_prefix('r').and_then(|number| number.parse().ok());
-            decode(name).zip(number).map(|(stream, number)| Place::Release { stream, number })
-        }
+        ["streams", _, name, release] => decode(name)
+            .zip(release_number(release))
+            .map(|(stream, number)| Place::Release { stream, number }),
         ["state", _, name] => decode(name).map(Place::State),
+        ["applications", _, name] => decode(name).map(Place::Application),
+        ["applications", _, name, release] => decode(name)
+            .zip(release_number(release))
+            .map(|(application, number)| Place::ApplicationRelease { application, number }),
+        ["audit", entry] => entry.strip_prefix("e-").and_then(|number| number.parse().ok()).map(Place::Audit),
         ["nodes", "reg", node] => decode(node).map(Place::NodeRegistration),
         ["nodes", "live", node] => decode(node).map(Place::NodeLive),
         ["nodes", "assign", node, segment] => {
@@ -95,6 +126,10 @@ pub fn place(path: &str) -> Place {
         _ => None,
     };
     found.unwrap_or(Place::Other)
+}
+
+fn release_number(segment: &str) -> Option<u32> {
+    segment.strip_prefix('r')?.parse().ok()
 }
 
 #[cfg(test)]
@@ -116,6 +151,12 @@ mod tests {
         assert_eq!(place(&znode::stream("a b")), Place::Stream("a b".into()));
         assert_eq!(place(&znode::release("a", 7)), Place::Release { stream: "a".into(), number: 7 });
         assert_eq!(place(&znode::state("a")), Place::State("a".into()));
+        assert_eq!(place(&application("a b")), Place::Application("a b".into()));
+        assert_eq!(
+            place(&application_release("a", 2)),
+            Place::ApplicationRelease { application: "a".into(), number: 2 }
+        );
+        assert_eq!(place(&audit(7)), Place::Audit(7));
         let node = NodeId("n.1".into());
         assert_eq!(place(&znode::node_live(&node)), Place::NodeLive("n.1".into()));
         assert_eq!(

@@ -1,15 +1,19 @@
 //! The transactions of users' requests. Each checks what it was decided on (record versions, registered apps) in the same
 //! `multi` that changes it, and carries an operation id by which a lost answer is resolved.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use flowkeeper_deploy::record::{Manifest, encode};
+use flowkeeper_deploy::record::{Manifest, decode, encode, encode_compact};
 use flowkeeper_deploy::znode;
 use flowkeeper_zk::recipes::{Txn, TxnError};
+use serde::Deserialize;
 use zookeeper_client::Error;
 
-use super::record::{AppDefaultRecord, AppRecord, StreamRecord};
-use super::{AppKey, Meta, OWN_WRITE_WAIT, Versioned, paths};
+use super::record::{
+    AppDefaultRecord, AppRecord, ApplicationRecord, ApplicationReleaseRecord, AuditRecord, StreamRecord,
+};
+use super::{AppKey, Meta, Model, OWN_WRITE_WAIT, Versioned, paths};
 
 /// How long a write whose answer was lost waits for the connection to find out what became of it.
 const RESOLVE_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -40,57 +44,127 @@ pub enum WriteError {
     Unavailable(String),
 }
 
+/// The changes of one request, put together to one transaction: all of them happen, or none.
+#[derive(Clone, Debug, Default)]
+pub struct Write {
+    /// Registered versions that must still be as they were read, by data version.
+    needed: BTreeMap<(AppKey, String), i32>,
+    changes: Txn,
+    audit: Txn,
+    /// A path and the operation id that is in its document once the write happened.
+    probe: Option<(String, String)>,
+}
+
+impl Write {
+    pub fn new() -> Write {
+        Write::default()
+    }
+
+    /// Demands that these registered versions are still as they are in `model`. One that is gone or on its way out makes the
+    /// write fail.
+    pub fn needing(mut self, model: &Model, apps: impl IntoIterator<Item = (AppKey, String)>) -> Write {
+        for (key, version) in apps {
+            let found = model.apps.get(&key).and_then(|entry| entry.versions.get(&version));
+            // No node has this version: the check fails, as it must.
+            let read = found.filter(|found| !found.record.retired).map_or(i32::MAX, |found| found.version);
+            self.needed.insert((key, version), read);
+        }
+        self
+    }
+
+    /// Creates a stream definition (T1).
+    pub fn create_stream(mut self, record: &StreamRecord) -> Write {
+        let path = znode::stream(&record.name);
+        self.changes = self.changes.create(&path, encode_compact(record));
+        self.probed(path, &record.op)
+    }
+
+    /// Replaces a stream definition read as `read` (T2, T3).
+    pub fn set_stream(mut self, read: &Versioned<StreamRecord>, record: &StreamRecord) -> Write {
+        let path = znode::stream(&record.name);
+        self.changes = self.changes.set(&path, encode_compact(record), read.version);
+        self.probed(path, &record.op)
+    }
+
+    /// Adds a release to a stream.
+    pub fn create_release(mut self, stream: &str, release: &Manifest) -> Write {
+        self.changes = self.changes.create(znode::release(stream, release.n), encode_compact(release));
+        self
+    }
+
+    /// Forgets an old release of a stream.
+    pub fn delete_release(mut self, stream: &str, number: u32) -> Write {
+        self.changes = self.changes.delete(znode::release(stream, number), None);
+        self
+    }
+
+    /// Creates a stream application, or replaces the one read as `read` (T14).
+    pub fn put_application(
+        mut self,
+        read: Option<&Versioned<ApplicationRecord>>,
+        record: &ApplicationRecord,
+    ) -> Write {
+        let path = paths::application(&record.name);
+        self.changes = match read {
+            None => self.changes.create(&path, encode_compact(record)),
+            Some(read) => self.changes.set(&path, encode_compact(record), read.version),
+        };
+        self.probed(path, &record.op)
+    }
+
+    /// Adds a release to a stream application.
+    pub fn create_application_release(mut self, name: &str, release: &ApplicationReleaseRecord) -> Write {
+        let path = paths::application_release(name, release.n);
+        self.changes = self.changes.create(path, encode_compact(release));
+        self
+    }
+
+    /// Forgets an old release of a stream application.
+    pub fn delete_application_release(mut self, name: &str, number: u32) -> Write {
+        self.changes = self.changes.delete(paths::application_release(name, number), None);
+        self
+    }
+
+    /// Removes a stream application; its releases must be removed before it.
+    pub fn delete_application(mut self, name: &str, version: i32) -> Write {
+        self.changes = self.changes.delete(paths::application(name), version);
+        self
+    }
+
+    /// Changes the app registry.
+    pub fn apps(mut self, changes: &[AppChange]) -> Write {
+        self.changes = changes.iter().fold(self.changes, |txn, change| change.add_to(txn));
+        self
+    }
+
+    /// Notes what was done and by whom.
+    pub fn audit(mut self, records: impl IntoIterator<Item = AuditRecord>) -> Write {
+        self.audit = records.into_iter().fold(self.audit, |txn, record| {
+            txn.create_sequential(paths::AUDIT_ENTRY, encode_compact(&record))
+        });
+        self
+    }
+
+    fn probed(mut self, path: String, op: &str) -> Write {
+        self.probe = Some((path, op.to_owned()));
+        self
+    }
+}
+
 impl Meta {
-    /// Creates a stream definition, with its first release when it is to be deployed at once (T1). `apps` are the registered
-    /// versions it uses: they must still exist.
+    /// Writes the changes of a request and waits until this server's own model shows them. When the answer is lost the record
+    /// that carries the operation's id is read: if it holds that id the write happened.
     ///
     /// # Errors
-    /// `Exists` when the name is taken, `Missing` when an app was unregistered meanwhile.
-    pub async fn create_stream(
-        &self,
-        record: &StreamRecord,
-        apps: &[(AppKey, String)],
-        release: Option<&Manifest>,
-    ) -> Result<Written, WriteError> {
-        let path = znode::stream(&record.name);
-        let mut txn = check_apps(apps).create(&path, encode(record));
-        if let Some(release) = release {
-            txn = txn.create(znode::release(&record.name, release.n), encode(release));
-        }
-        self.commit_as(txn, &path, &record.op).await
+    /// `Exists`, `Missing` or `Conflict` when something is not as it was when the request was decided; nothing happened then.
+    pub async fn write(&self, write: Write) -> Result<Written, WriteError> {
+        let checks = write.needed.iter().fold(Txn::new(), |txn, ((key, version), read)| {
+            txn.check(paths::app_version(key, version), *read)
+        });
+        let (probe, op) = write.probe.unwrap_or_default();
+        self.commit_as(checks.and(write.changes).and(write.audit), &probe, &op).await
     }
 
-    /// Replaces a stream definition read as `read`, with a new release if the request made one (T2, T3).
-    ///
-    /// # Errors
-    /// `Conflict` when the record changed since it was read.
-    pub async fn update_stream(
-        &self,
-        read: &Versioned<StreamRecord>,
-        record: &StreamRecord,
-        apps: &[(AppKey, String)],
-        release: Option<&Manifest>,
-    ) -> Result<Written, WriteError> {
-        let path = znode::stream(&record.name);
-        let mut txn = check_apps(apps).set(&path, encode(record), read.version);
-        if let Some(release) = release {
-            txn = txn.create(znode::release(&record.name, release.n), encode(release));
-        }
-        self.commit_as(txn, &path, &record.op).await
-    }
-
-    /// Registers versions of apps and moves defaults, all or nothing.
-    ///
-    /// # Errors
-    /// `Exists` or `Conflict` when another request changed one of them meanwhile.
-    pub async fn write_apps(&self, changes: &[AppChange]) -> Result<Written, WriteError> {
-        let txn = changes.iter().fold(Txn::new(), |txn, change| change.add_to(txn));
-        let probe = changes.first().map(AppChange::path).unwrap_or_default();
-        self.commit_as(txn, &probe, "").await
-    }
-
-    /// Commits and waits until this server's own model shows it. After a lost connection `probe` is read: if it holds `op`
-    /// the write happened.
     async fn commit_as(&self, txn: Txn, probe: &str, op: &str) -> Result<Written, WriteError> {
         let started = Instant::now();
         let zxid = match self.connection.commit(txn).await {
@@ -117,9 +191,14 @@ impl Meta {
             client.get_data(probe).await
         };
         let late = || format!("it was lost and did not come back within {} s", RESOLVE_WAIT.as_secs());
+        if probe.is_empty() {
+            return Err(unavailable(
+                &"the connection broke, and whether the change was made is not known; look, and try again",
+            ));
+        }
         let found = tokio::time::timeout(RESOLVE_WAIT, read).await.map_err(|_| unavailable(&late()))?;
         match found {
-            Ok((data, stat)) if !op.is_empty() && holds(&data, op) => Ok(stat.mzxid),
+            Ok((data, stat)) if !op.is_empty() && is_by(probe, &data, op) => Ok(stat.mzxid),
             Ok(_) | Err(Error::NoNode) => {
                 Err(unavailable(&"the connection broke before the change was made; try again"))
             }
@@ -128,13 +207,13 @@ impl Meta {
     }
 }
 
-/// Operation ids are unique words, so finding one in a document means that the document was written by it.
-fn holds(data: &[u8], op: &str) -> bool {
-    data.windows(op.len()).any(|window| window == op.as_bytes())
-}
-
-fn check_apps(apps: &[(AppKey, String)]) -> Txn {
-    apps.iter().fold(Txn::new(), |txn, (key, version)| txn.check(paths::app_version(key, version), -1))
+/// Whether a document was written by this operation.
+fn is_by(path: &str, data: &[u8], op: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Signed {
+        op: String,
+    }
+    decode::<Signed>(path, data).is_ok_and(|document| document.op == op)
 }
 
 /// One change of the app registry.
@@ -176,6 +255,16 @@ pub enum AppChange {
 }
 
 impl AppChange {
+    /// The version it is about, if it is about one.
+    pub fn subject(&self) -> Option<(AppKey, String)> {
+        match self {
+            AppChange::CreateVersion { key, version, .. }
+            | AppChange::UpdateVersion { key, version, .. }
+            | AppChange::DeleteVersion { key, version, .. } => Some((key.clone(), version.clone())),
+            AppChange::CreateApp { .. } | AppChange::SetDefault { .. } | AppChange::DeleteApp { .. } => None,
+        }
+    }
+
     fn path(&self) -> String {
         match self {
             AppChange::CreateApp { key, .. }

@@ -45,7 +45,7 @@ async fn the_client_does_what_the_shell_needs() {
         .unwrap();
     assert_eq!(client.stream("s").await.unwrap().status, "deploying");
     assert!(client.deployment("s", false).await.unwrap().deployment_properties.contains("\"2\""));
-    assert_eq!(client.explain_stream("s").await.unwrap().apps[1].instances.len(), 2);
+    assert_eq!(client.stream_state("s").await.unwrap().apps[1].instances.len(), 2);
     assert_eq!(client.runtime_apps().await.unwrap().len(), 2);
     assert_eq!(
         client.runtime_app("s.log-v1").await.unwrap().instances.embedded.0[1].instance_id,

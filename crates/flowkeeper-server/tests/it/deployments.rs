@@ -19,7 +19,10 @@ async fn a_deployment_writes_a_release_with_everything_resolved() {
         let stream = model.stream("s").unwrap().record.clone();
         assert_eq!((stream.want.state, stream.want.r#gen, stream.want.rel), (WantState::Deployed, 1, 1));
         let release = model.current_release("s").unwrap();
-        assert_eq!((release.from.as_str(), release.dsl.as_str()), ("deploy", stream.dsl.as_str()));
+        assert_eq!(
+            (release.from.as_str(), release.dsl.as_str()),
+            ("deploy", model.shown("s").unwrap().dsl())
+        );
         let labels: Vec<_> =
             release.apps.iter().map(|app| (app.label.as_str(), app.app.as_str(), app.count)).collect();
         assert_eq!(labels, [("clock", "time", 1), ("log", "log", 3)]);

@@ -28,6 +28,11 @@ async fn odd_requests_are_answered_as_by_scdf() {
     check("wire").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn definitions_are_completed_as_by_scdf() {
+    check("completions").await;
+}
+
 async fn check(trace: &'static str) {
     let differences = Differences::parse(&[
         include_str!("../data/golden-differences.txt"),

@@ -27,7 +27,8 @@ async fn every_described_route_is_served() {
     let described = running.get("/openapi.json").await.json();
     let mut count = 0;
     for (path, operations) in described["paths"].as_object().unwrap() {
-        for method in operations.as_object().unwrap().keys() {
+        // The feed is answered for ever; it has tests of its own.
+        for method in operations.as_object().unwrap().keys().filter(|_| path != "/api/v1/watch") {
             let path = path.replace(['{', '}'], "");
             let answer = running.ask(&method.to_uppercase(), &path, &[], None).await;
             let body = answer.text;

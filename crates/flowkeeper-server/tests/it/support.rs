@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowkeeper_deploy::artifact::{Artifacts, Repositories};
 use flowkeeper_server::catalog::{BundledApp, BundledOption, Catalog};
 use flowkeeper_server::meta::AppKind;
 use flowkeeper_server::run::Settings;
@@ -16,6 +17,7 @@ pub(crate) struct Running {
     pub(crate) server: Server,
     zookeeper: zookeeper::Server,
     http: reqwest::Client,
+    _cache: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
@@ -33,18 +35,30 @@ impl Running {
     }
 
     pub(crate) async fn start_with(catalog: Catalog, settings: Settings) -> Running {
+        let nowhere = Repositories { remote: Vec::new(), ..Repositories::default() };
+        Running::start_from(catalog, settings, nowhere).await
+    }
+
+    /// A server that takes `maven:` apps from `repositories`.
+    pub(crate) async fn start_from(
+        catalog: Catalog,
+        settings: Settings,
+        repositories: Repositories,
+    ) -> Running {
+        let cache = tempfile::tempdir().unwrap();
         let zookeeper = zookeeper::start(zookeeper::Config::default()).await.unwrap();
         let options = Options {
             id: "s1".to_owned(),
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             zookeeper: format!("{}/flowkeeper", zookeeper.local_addr()),
             catalog,
+            artifacts: Artifacts::new(cache.path(), repositories).unwrap(),
             settings,
         };
         let server = flowkeeper_server::start(options).await.unwrap();
         // Links are followed by the tests, redirects are what they look at.
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let running = Running { server, zookeeper, http };
+        let running = Running { server, zookeeper, http, _cache: cache };
         let is_led = |model: &flowkeeper_server::meta::Model| model.leader.is_some();
         assert!(running.server.meta().wait_until(Duration::from_secs(20), is_led).await, "nobody leads");
         running

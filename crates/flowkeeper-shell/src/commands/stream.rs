@@ -1,27 +1,25 @@
 //! `stream …`: definitions and their deployment.
 
+mod explain;
+mod release;
+mod watch;
+
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 use flowkeeper_api::Client;
 use flowkeeper_api::client::CreateStream;
 use indexmap::IndexMap;
 
-use super::{flag, name, name_args, option, text};
+use super::{flag, name, name_args, option, seconds, text, wait_args};
 use crate::exit::{Code, Failure};
 use crate::table::Table;
 use crate::ui::{Format, Ui};
 use crate::wait;
 
 pub(super) fn command() -> Command {
-    let wait = || {
-        [
-            flag("wait", "Wait until it is done, showing progress; fail with the reason if it fails"),
-            option("timeout", "SECONDS", "How long to wait").default_value("120"),
-        ]
-    };
+    let wait = wait_args;
     let properties = || {
         [
             option("properties", "LIST", "Deployment properties: app.time.x=1,deployer.log.count=2"),
@@ -49,9 +47,21 @@ pub(super) fn command() -> Command {
                 .args(properties())
                 .args(wait()),
         )
+        .subcommand(release::update_command().args(properties()).args(wait()))
+        .subcommand(release::rollback_command().args(wait()))
+        .subcommand(release::scale_command(&wait))
+        .subcommand(explain::command())
+        .subcommand(release::cancel_command())
+        .subcommand(release::history_command())
+        .subcommand(release::manifest_command())
+        .subcommand(release::platforms_command())
         .subcommand(Command::new("undeploy").about("Stops a stream's apps").args(name_args()).args(wait()))
         .subcommand(Command::new("destroy").about("Stops and forgets a stream").args(name_args()))
-        .subcommand(Command::new("list").about("Lists streams"))
+        .subcommand(
+            Command::new("list")
+                .about("Lists streams")
+                .arg(flag("watch", "Go on with a line for each stream that changes, until interrupted")),
+        )
         .subcommand(
             Command::new("info").about("Shows a stream with its deployment properties").args(name_args()),
         )
@@ -89,11 +99,20 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, ui: &mut Ui) -> R
             ui.done(&format!("Destroyed stream '{name}'"), name);
             Ok(())
         }
+        Some(("list", matches)) if matches.get_flag("watch") => watch::run(client, ui).await,
         Some(("list", _)) => list(client, ui).await,
         Some(("info", matches)) => info(matches, client, ui).await,
         Some(("validate", matches)) => validate(matches, client, ui).await,
         Some(("logs", matches)) => logs(matches, client, ui).await,
         Some(("all", matches)) => all(matches, client, ui).await,
+        Some(("explain", matches)) => explain::run(matches, client, ui).await,
+        Some(("update", matches)) => release::update(matches, client, ui).await,
+        Some(("rollback", matches)) => release::rollback(matches, client, ui).await,
+        Some(("scale", matches)) => release::scale(matches, client, ui).await,
+        Some(("cancel", matches)) => release::cancel(matches, client, ui).await,
+        Some(("history", matches)) => release::history(matches, client, ui).await,
+        Some(("manifest", matches)) => release::manifest(matches, client, ui).await,
+        Some(("platform-list", _)) => release::platforms(client, ui).await,
         _ => Err(Failure::usage("see 'flowkeeper stream --help'")),
     }
 }
@@ -149,11 +168,7 @@ async fn await_phase(
     if !matches.get_flag("wait") {
         return Ok(());
     }
-    let seconds = text(matches, "timeout").unwrap_or_default();
-    let seconds = seconds
-        .parse()
-        .map_err(|_| Failure::usage(format!("--timeout: '{seconds}' is no number of seconds")))?;
-    wait::until(client, name, phase, Duration::from_secs(seconds), ui).await?;
+    wait::until(client, name, phase, seconds(matches)?, ui).await?;
     if ui.format != Format::Name {
         ui.done(&format!("Stream '{name}' is {phase}"), name);
     }
@@ -187,7 +202,10 @@ async fn info(matches: &ArgMatches, client: &Client, ui: &mut Ui) -> Result<(), 
         let pretty = serde_json::to_string_pretty(&properties).unwrap_or_default();
         ui.print(&format!("Stream Deployment properties: {pretty}\n"));
     }
-    let now = client.explain_stream(name).await?;
+    let now = client.stream_state(name).await?;
+    if let Some(rollout) = &now.rollout {
+        ui.print(&format!("{rollout}\n"));
+    }
     let reasons = now.apps.iter().flat_map(|app| &app.instances).filter_map(|instance| {
         Some(format!("{} is {}: {}\n", instance.id, instance.phase, instance.reason.as_deref()?))
     });

@@ -37,7 +37,7 @@ pub(super) fn compare(entry: &Value, answer: &Answer, body: &Value) -> Found {
     }
     match wanted["bodyIs"].as_str() {
         Some("empty") if !answer.body.is_empty() => found.push(("body".to_owned(), answer.body.clone())),
-        Some("text") if wanted["body"] != answer.body.as_str() => {
+        Some("text") if normal("", &wanted["body"]) != normal("", &Value::from(answer.body.as_str())) => {
             found.push(("body".to_owned(), answer.body.clone()));
         }
         Some("json") => {
@@ -81,7 +81,8 @@ impl Comparison<'_> {
                         None => self.add(&at, "is missing".to_owned()),
                     }
                 }
-                let is_hash_map = at.contains("/deploymentProperties/");
+                let is_hash_map = ["/deploymentProperties/", "/auditData", "/platformStatus"];
+                let is_hash_map = is_hash_map.iter().any(|part| at.contains(part));
                 if !is_hash_map && want.len() == got.len() && want.keys().ne(got.keys()) {
                     let order = got.keys().cloned().collect::<Vec<_>>().join(", ");
                     self.add(&format!("{at}/order"), format!("members are in the order {order}"));
@@ -122,18 +123,53 @@ fn normal(name: &str, value: &Value) -> Value {
             options.sort_by_key(|option| option["id"].to_string());
             Value::Array(options)
         }
-        ("dslText" | "originalDslText", Value::String(text)) => {
-            let sorted = |app: &str| {
-                let mut words: Vec<&str> = app.split(" --").collect();
-                words[1..].sort_unstable();
-                words.join(" --")
-            };
-            Value::String(text.split(" | ").map(sorted).collect::<Vec<_>>().join(" | "))
+        ("proposals", Value::Array(proposals)) => {
+            let mut proposals = proposals.clone();
+            proposals.iter_mut().for_each(without_our_prose);
+            proposals.sort_by_key(|proposal| proposal["text"].to_string());
+            Value::Array(proposals)
         }
-        ("deploymentProperties", Value::String(text)) => {
+        ("dslText" | "originalDslText" | "streamDefinitionDslText", Value::String(text)) => sorted_dsl(text),
+        ("deploymentProperties" | "platformStatus", Value::String(text)) => {
             serde_json::from_str(text).unwrap_or_else(|_| value.clone())
         }
+        // A definition, or a document.
+        ("auditData", Value::String(text)) => serde_json::from_str(text).unwrap_or_else(|_| sorted_dsl(text)),
+        // Manifests and values: YAML, whose lines are sorted within each document.
+        ("" | "data" | "raw" | "updateYaml", Value::String(text)) => {
+            let document = |text: &str| {
+                let mut lines: Vec<&str> = text.lines().collect();
+                lines.sort_unstable();
+                lines.join("\n")
+            };
+            Value::String(text.split("---\n").map(document).collect::<Vec<_>>().join("\n---\n"))
+        }
+        // Numbers come from a sequence that SCDF shares with other things.
+        ("auditRecordId", Value::Number(_)) => Value::Null,
+        ("href", Value::String(link)) if link.contains("/audit-records/") => {
+            Value::String(link.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned())
+        }
         _ => value.clone(),
+    }
+}
+
+/// A definition with the options of each app in order.
+fn sorted_dsl(text: &str) -> Value {
+    let sorted = |app: &str| {
+        let mut words: Vec<&str> = app.split(" --").collect();
+        words[1..].sort_unstable();
+        words.join(" --")
+    };
+    Value::String(text.split(" | ").map(sorted).collect::<Vec<_>>().join(" | "))
+}
+
+/// Of the explanation of a proposal only that there is one, unless it is what an app says of its option.
+fn without_our_prose(proposal: &mut Value) {
+    let is_option = proposal["text"].as_str().is_some_and(|text| text.ends_with('='));
+    let explanation =
+        proposal.get_mut("explanation").filter(|text| text.as_str().is_some_and(|text| !text.is_empty()));
+    if let Some(explanation) = explanation.filter(|_| !is_option) {
+        *explanation = Value::from("some prose");
     }
 }
 
@@ -166,6 +202,24 @@ mod tests {
         let swapped =
             r#"{"a":[1,{"b/c":2}],"time":2,"statusDescription":"y","dslText":"time --b=2 --a=1 | log"}"#;
         assert_eq!(pointers(recorded, 200, swapped), ["/order"]);
+    }
+
+    #[test]
+    fn proposals_are_a_set_and_their_prose_is_ours() {
+        let proposals = |proposals: Value| {
+            json!({"status": 200, "headers": {"Content-Type": "application/json"}, "bodyIs": "json",
+                "body": {"proposals": proposals}})
+        };
+        let recorded =
+            proposals(json!([{"text": "a", "explanation": "x"}, {"text": "b --c=", "explanation": "y"}]));
+        let same = r#"{"proposals":[{"text":"b --c=","explanation":"y"},{"text":"a","explanation":"z"}]}"#;
+        assert!(pointers(recorded.clone(), 200, same).is_empty());
+        let other = r#"{"proposals":[{"text":"a","explanation":""},{"text":"b --c=","explanation":"z"}]}"#;
+        assert_eq!(
+            pointers(recorded.clone(), 200, other),
+            ["/proposals/0/explanation", "/proposals/1/explanation"]
+        );
+        assert_eq!(pointers(recorded, 200, r#"{"proposals":[]}"#), ["/proposals"]);
     }
 
     #[test]

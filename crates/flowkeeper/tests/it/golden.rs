@@ -20,8 +20,13 @@ fn streams_of_java_apps_are_told_of_as_by_scdf() {
 }
 
 #[test]
+fn changes_are_recorded_as_by_scdf() {
+    check("audit");
+}
+
+#[test]
 fn the_product_answers_everything_else_as_scdf() {
-    for trace in ["root", "apps", "wire"] {
+    for trace in ["root", "apps", "completions", "wire"] {
         check(trace);
     }
 }

@@ -1,12 +1,18 @@
 //! The binary as its users run it: whole systems as processes.
 
+mod applications;
 mod bad_input;
 mod commands;
 mod crashes;
 mod golden;
+mod local_deployer;
+mod releases;
 mod run;
+mod secrets;
+mod steps;
 mod streams;
 mod survival;
+mod watch;
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Entry, Error, Listed, changes_of, check_name, describe, get};
+use super::{Entry, Error, Listed, changes_of, check_name, describe, get, with_records};
 use crate::app::{uri, with_retry};
 use crate::catalog::Catalog;
 use crate::meta::{AppKey, AppKind, Meta, Written};
@@ -40,7 +40,7 @@ pub async fn import(meta: &Meta, catalog: &Catalog, text: &str, force: bool) -> 
         };
         async move {
             let changes = prepared?;
-            if changes.is_empty() { Ok(None) } else { Ok(Some(meta.write_apps(&changes).await?)) }
+            if changes.is_empty() { Ok(None) } else { Ok(Some(meta.write(with_records(&changes)).await?)) }
         }
     })
     .await?;

@@ -44,7 +44,7 @@ impl Fed {
 const NODE: &str = "n1";
 
 fn instance() -> InstanceId {
-    InstanceId::new("s", "log", 0)
+    InstanceId::new("s", "log", 1, 0)
 }
 
 fn node() -> NodeId {
@@ -56,7 +56,7 @@ fn deployed() -> Fed {
     let mut fed = Fed::default();
     fed.put(
         znode::stream("s"),
-        r#"{"v":1,"name":"s","dsl":"log","original":"log","want":{"state":"deployed","gen":1,"rel":1},"op":"o","at":""}"#,
+        r#"{"v":1,"name":"s","original":"log","want":{"state":"deployed","gen":1,"rel":1},"op":"o","at":""}"#,
     );
     fed.put(
         znode::release("s", 1),
@@ -81,7 +81,7 @@ fn live(fed: &mut Fed, incarnation: &str) {
 fn running(fed: &mut Fed, incarnation: &str) {
     let bucket = znode::bucket_of(&instance());
     let status = format!(
-        r#"{{"v":1,"inc":"{incarnation}","inst":{{"s~log~0":{{"t":1,"rel":1,"st":"RUNNING","ready":true,"since":""}}}}}}"#
+        r#"{{"v":1,"inc":"{incarnation}","inst":{{"s~log~v1~0":{{"t":1,"rel":1,"st":"RUNNING","ready":true,"since":""}}}}}}"#
     );
     fed.put(znode::status_bucket(&node(), bucket), &status);
 }
@@ -112,7 +112,10 @@ fn one_bad_document_hides_nothing_else_and_comes_back_when_mended() {
     fed.put(znode::stream("bad"), "rubbish");
     assert!(fed.model.stream("bad").is_none() && fed.model.stream("s").is_some());
     assert_eq!(fed.model.unreadable.len(), 1);
-    fed.put(znode::stream("bad"), r#"{"v":1,"name":"bad","dsl":"a","original":"a","want":{"state":"none","gen":0,"rel":0},"op":"","at":""}"#);
+    fed.put(
+        znode::stream("bad"),
+        r#"{"v":1,"name":"bad","original":"a","want":{"state":"none","gen":0,"rel":0},"op":"","at":""}"#,
+    );
     assert!(fed.model.stream("bad").is_some() && fed.model.unreadable.is_empty());
 }
 
@@ -145,7 +148,7 @@ fn a_destroyed_stream_is_invisible_until_it_is_gone() {
     let mut fed = deployed();
     fed.put(
         znode::stream("s"),
-        r#"{"v":1,"name":"s","dsl":"log","original":"log","want":{"state":"destroyed","gen":2,"rel":1},"op":"o","at":""}"#,
+        r#"{"v":1,"name":"s","original":"log","want":{"state":"destroyed","gen":2,"rel":1},"op":"o","at":""}"#,
     );
     assert!(fed.model.stream("s").is_none());
     assert!(fed.model.desired("s").is_some(), "the leader still sees it");

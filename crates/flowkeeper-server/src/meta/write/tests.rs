@@ -82,11 +82,15 @@ fn stream(name: &str) -> StreamRecord {
     StreamRecord { v: 1, name: name.into(), op: format!("op-of-{name}"), ..StreamRecord::default() }
 }
 
+fn create(name: &str) -> Write {
+    Write::new().create_stream(&stream(name))
+}
+
 #[tokio::test]
 async fn a_lost_answer_is_found_out_to_be_a_success() {
     let world = world().await;
     world.mode.store(LOSE_ANSWER, Ordering::SeqCst);
-    let written = world.meta.create_stream(&stream("s"), &[], None).await.expect("it happened");
+    let written = world.meta.write(create("s")).await.expect("it happened");
     assert!(written.zxid > 0);
     assert!(world.meta.model().stream("s").is_some());
 }
@@ -95,26 +99,60 @@ async fn a_lost_answer_is_found_out_to_be_a_success() {
 async fn a_lost_request_is_told_and_can_be_repeated() {
     let world = world().await;
     world.mode.store(LOSE_REQUEST, Ordering::SeqCst);
-    let error = world.meta.create_stream(&stream("s"), &[], None).await.expect_err("it did not happen");
+    let error = world.meta.write(create("s")).await.expect_err("it did not happen");
     assert_eq!(
         error.to_string(),
         "the metadata store does not answer: the connection broke before the change was made; try again"
     );
-    world.meta.create_stream(&stream("s"), &[], None).await.expect("created");
+    world.meta.write(create("s")).await.expect("created");
 }
 
 #[tokio::test]
 async fn a_stale_read_is_a_conflict_and_changes_nothing() {
     let world = world().await;
-    world.meta.create_stream(&stream("s"), &[], None).await.expect("created");
+    world.meta.write(create("s")).await.expect("created");
     let read = world.meta.model().streams["s"].clone();
-    world.meta.update_stream(&read, &stream("s"), &[], None).await.expect("updated");
+    world.meta.write(Write::new().set_stream(&read, &stream("s"))).await.expect("updated");
     let late = StreamRecord { desc: "late".into(), ..stream("s") };
-    let error = world.meta.update_stream(&read, &late, &[], None).await.expect_err("somebody was faster");
+    let error =
+        world.meta.write(Write::new().set_stream(&read, &late)).await.expect_err("somebody was faster");
     assert!(matches!(error, WriteError::Conflict { .. }), "{error}");
     assert_eq!(world.meta.model().streams["s"].record.desc, "");
     let apps = [(AppKey::new(crate::meta::AppKind::Sink, "x"), "1".to_owned())];
-    let missing = world.meta.create_stream(&stream("t"), &apps, None).await;
+    let create = create("t").needing(&world.meta.model(), apps);
+    let missing = world.meta.write(create).await;
     assert!(matches!(missing, Err(WriteError::Missing { .. })), "an app that was unregistered meanwhile");
     assert!(world.meta.model().stream("t").is_none());
+}
+
+#[tokio::test]
+async fn what_was_done_is_written_with_the_change_or_not_at_all() {
+    let world = world().await;
+    let record = |subject: &str| AuditRecord { subject: subject.into(), ..AuditRecord::default() };
+    world.meta.write(create("s").audit([record("s")])).await.expect("created");
+    world.meta.write(create("s").audit([record("never")])).await.expect_err("it exists");
+    world.meta.write(create("t").audit([record("t"), record("u")])).await.expect("created");
+    let subjects: Vec<_> = world.meta.model().audit.values().map(|record| record.subject.clone()).collect();
+    assert_eq!(subjects, ["s", "t", "u"]);
+}
+
+#[tokio::test]
+async fn an_app_that_changed_since_it_was_read_is_a_conflict() {
+    let world = world().await;
+    let key = AppKey::new(crate::meta::AppKind::Sink, "x");
+    let app = |uri: &str| AppRecord { v: 1, uri: uri.into(), ..AppRecord::default() };
+    let changes = [
+        AppChange::CreateApp { key: key.clone(), default: AppDefaultRecord::default() },
+        AppChange::CreateVersion { key: key.clone(), version: "1".into(), record: app("file:/a") },
+    ];
+    world.meta.write(Write::new().apps(&changes)).await.expect("registered");
+    let uses = [(key.clone(), "1".to_owned())];
+    let decided = create("s").needing(&world.meta.model(), uses.clone());
+    let retired = AppRecord { retired: true, ..app("file:/a") };
+    let mark = AppChange::UpdateVersion { key, version: "1".into(), record: retired, read: 0 };
+    world.meta.write(Write::new().apps(&[mark])).await.expect("marked");
+    for late in [decided, create("s").needing(&world.meta.model(), uses)] {
+        let error = world.meta.write(late).await.expect_err("it is being unregistered");
+        assert!(matches!(error, WriteError::Conflict { .. }), "{error}");
+    }
 }
