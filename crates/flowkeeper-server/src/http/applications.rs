@@ -44,6 +44,10 @@ pub(super) async fn apply(
     Segments(name): Segments<String>,
     input: Input,
 ) -> Result<Response, Problem> {
+    // A form is what curl sends when it is not told otherwise; its body was read as parameters.
+    if input.content_type.is_some() && input.is_form() {
+        return Err(Problem::unsupported_type(&input.sent_type));
+    }
     let request = Apply {
         name,
         document: input.json()?,

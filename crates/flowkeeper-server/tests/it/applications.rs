@@ -194,6 +194,10 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_written() {
     }
     let error = running.apply("a%20b", "", &document(&[("a", "time | log")])).await.expect(400).error();
     assert!(error.contains("'a b' cannot name a stream application"), "{error}");
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let error =
+        running.ask("PUT", "/api/v1/applications/x", &form, Some("{}".to_owned())).await.expect(500).error();
+    assert!(error.contains("'application/x-www-form-urlencoded' not supported"), "{error}");
     // Only in the way, not wrong: another status.
     let error = running.apply("orders", "", &document(&[("taken", "time | log")])).await.expect(409).error();
     assert!(error.starts_with("StreamApplicationConflictException: stream 'taken'"), "{error}");

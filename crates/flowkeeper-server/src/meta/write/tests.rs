@@ -151,7 +151,8 @@ async fn an_app_that_changed_since_it_was_read_is_a_conflict() {
     let retired = AppRecord { retired: true, ..app("file:/a") };
     let mark = AppChange::UpdateVersion { key, version: "1".into(), record: retired, read: 0 };
     world.meta.write(Write::new().apps(&[mark])).await.expect("marked");
-    for late in [decided, create("s").needing(&world.meta.model(), uses)] {
+    let undecided = create("s").needing(&world.meta.model(), uses);
+    for late in [decided, undecided] {
         let error = world.meta.write(late).await.expect_err("it is being unregistered");
         assert!(matches!(error, WriteError::Conflict { .. }), "{error}");
     }
