@@ -26,7 +26,6 @@ SCDF_500 = {
 def answered_as_scdf_would(ctx, response, case):
     status = response.status_code
     text = response.text or ""
-    assert "panicked" not in text, "an answer tells of a panic"
     if status < 400 or not text:
         return
     document = json.loads(text)
