@@ -106,7 +106,7 @@ pub struct Manifest {
     pub v: u32,
     /// Number of the release, from 1.
     pub n: u32,
-    /// What made it: `deploy`, `update`, `rollback`, `scale`.
+    /// What made it: `deploy`, `update`, `rollback`, `scale`, `apply`.
     pub from: String,
     /// The release whose apps go on until those of this one are healthy; absent: it started at once, and alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]

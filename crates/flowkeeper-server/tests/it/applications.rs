@@ -1,7 +1,6 @@
 //! Stream applications: what one document changes, all of it or nothing.
 
 mod groups;
-mod puppet;
 
 use std::collections::BTreeMap;
 

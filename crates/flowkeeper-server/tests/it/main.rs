@@ -9,6 +9,8 @@ mod completions;
 mod deployments;
 mod golden;
 mod openapi;
+mod puppet;
+mod releases;
 mod resources;
 mod support;
 mod wire;

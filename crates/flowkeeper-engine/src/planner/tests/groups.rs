@@ -44,6 +44,8 @@ impl Group {
         let before = self.0[index].release();
         self.0[index].step();
         if was_replacing && self.0[index].release() != before {
+            let is_ill = |world: &World| world.standing().is_some_and(|verdict| verdict != Verdict::Healthy);
+            assert!(!self.0.iter().any(is_ill), "one takes over although another is not healthy");
             for world in self.0.iter_mut().filter(|world| replacing(world)) {
                 let to = world.desired.release.as_ref().expect("deployed").number;
                 world.placement.as_mut().expect("placed").release = to;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use flowkeeper_server::meta::Model;
 use serde_json::{Value, json};
 
-use super::puppet::Puppet;
 use super::{document, started};
+use crate::puppet::Puppet;
 use crate::support::Running;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];

@@ -17,15 +17,15 @@ const INCARNATION: &str = "one";
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A node that starts and stops what it is told to, but for what is sick.
-pub(super) struct Puppet<'a> {
+pub(crate) struct Puppet<'a> {
     running: &'a Running,
     node: NodeId,
     /// Streams whose instances of a release from this one on are never ready.
-    pub(super) sick: BTreeMap<String, u32>,
+    pub(crate) sick: BTreeMap<String, u32>,
 }
 
 impl Puppet<'_> {
-    pub(super) async fn join(running: &Running) -> Puppet<'_> {
+    pub(crate) async fn join(running: &Running) -> Puppet<'_> {
         let node = NodeId("n1".to_owned());
         let live = LiveRecord {
             v: 1,
@@ -42,7 +42,12 @@ impl Puppet<'_> {
             .create(znode::assignments(&node), Vec::new());
         let txn = txn.create(znode::node_live(&node), encode(&live));
         running.server.meta().connection().commit(txn).await.unwrap();
-        Puppet { running, node, sick: BTreeMap::new() }
+        Puppet::of(running)
+    }
+
+    /// The puppet that has joined already.
+    pub(crate) fn of(running: &Running) -> Puppet<'_> {
+        Puppet { running, node: NodeId("n1".to_owned()), sick: BTreeMap::new() }
     }
 
     /// Reports that everything is as ordered now, but for what is sick.
@@ -93,7 +98,7 @@ impl Puppet<'_> {
 
     /// Obeys until `is_so`.
     #[track_caller]
-    pub(super) fn until(
+    pub(crate) fn until(
         &self,
         what: &'static str,
         is_so: impl Fn(&Model) -> bool,
@@ -112,7 +117,7 @@ impl Puppet<'_> {
     }
 
     /// Obeys until every stream that is wanted runs in its newest release, or went back from it, and nothing else does.
-    pub(super) async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         self.until("everything is settled", |model| {
             model.streams.iter().all(|(name, stream)| {
                 let copies = model.assignments_of(name).count();
