@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use flowkeeper_deploy::properties::deployer_property;
 use flowkeeper_deploy::record::{Manifest, ManifestApp};
 use flowkeeper_engine::model::InstanceId;
 use flowkeeper_engine::phase::{Phase, StreamPhase, aggregate_instances};
@@ -34,6 +35,8 @@ pub struct Instance {
     pub phase: Phase,
     /// What its node tells about it; a few are known before it does.
     pub attributes: BTreeMap<String, String>,
+    /// Account that its actuator asks for: name and password, from `deployer.<app>.local.app-admin`.
+    admin: Option<(String, String)>,
 }
 
 /// A stream that is deployed, with its apps, sink first.
@@ -102,6 +105,10 @@ pub async fn ask(
         Some((content_type, body)) => client.post(&url).header("Content-Type", content_type).body(body),
         None => client.get(&url),
     };
+    let request = match instance.admin.as_ref().filter(|_| path.starts_with("/actuator/")) {
+        Some((user, password)) => request.basic_auth(user, Some(password)),
+        None => request,
+    };
     let mut response = request.timeout(UPSTREAM_TIMEOUT).send().await.map_err(|error| upstream(&error))?;
     let mut text = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| upstream(&error))? {
@@ -132,6 +139,8 @@ fn deployment(
     phase: &StreamPhase,
 ) -> Deployment {
     let since = release.since(app);
+    let account = |name: &str| deployer_property(app, &format!("local.app-admin.{name}")).map(str::to_owned);
+    let admin = account("user").zip(account("password"));
     let id = deployment_id(stream, &app.label, since);
     let count = model.count(stream, release, app);
     let phases: Vec<(InstanceId, Phase)> = (0..count)
@@ -156,7 +165,7 @@ fn deployment(
         }
         // Apps that were carried over belong to the present release too.
         attributes.insert("skipper.release.version".to_owned(), release.n.to_string());
-        Instance { id, phase, attributes }
+        Instance { id, phase, attributes, admin: admin.clone() }
     });
     Deployment {
         app: app.app.clone(),
