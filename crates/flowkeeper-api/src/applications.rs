@@ -116,7 +116,7 @@ pub struct ApplicationStream {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApplicationChanges {
     pub name: String,
-    /// The newest release of the application, the one that this change made included; 0 when there is none.
+    /// What the application is: the release that this change made, else its newest one that did not fail; 0 when there is none.
     pub release: u32,
     /// In the order of the document, then streams that are removed.
     pub changes: Vec<StreamChange>,

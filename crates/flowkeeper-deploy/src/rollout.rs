@@ -1,21 +1,25 @@
 //! What a release says about how it replaces another: which apps may not run twice, and how long all may take to become
 //! healthy.
 
+use flowkeeper_engine::model::Exclusive;
+
 use crate::environment::{Launch, deployer_property};
 use crate::record::{Manifest, ManifestApp};
 
 /// Seconds that the apps of a release may take when none of them says otherwise; SCDF waits as long.
 const DEFAULT_PATIENCE_S: u64 = 300;
 
-/// Whether two copies of the app with one index must not run at the same time: it was given a port of its own, it reads
+/// What two copies of the app with one index cannot share: a port of its own, or anything at all, because it reads
 /// the partitions of its index and no others (so both would read every message), or `deployer.<app>.exclusive` is `strict` or
 /// `best-effort`.
-pub fn is_exclusive(app: &ManifestApp) -> bool {
+pub fn exclusive(app: &ManifestApp) -> Exclusive {
     let asked = deployer_property(app, "exclusive").map(str::trim);
-    match asked {
-        Some(mode) if mode.eq_ignore_ascii_case("shared") => false,
-        Some(_) => true,
-        None => Launch::fixed_port(app).is_some() || reads_fixed_partitions(app),
+    match (asked, Launch::fixed_port(app)) {
+        (Some(mode), _) if mode.eq_ignore_ascii_case("shared") => Exclusive::No,
+        (Some(_), _) => Exclusive::Always,
+        (None, _) if reads_fixed_partitions(app) => Exclusive::Always,
+        (None, Some(port)) => Exclusive::Port(port),
+        (None, None) => Exclusive::No,
     }
 }
 
@@ -55,13 +59,14 @@ mod tests {
     #[test]
     fn a_port_of_its_own_or_a_word_makes_an_app_exclusive() {
         const EXCLUSIVE: &str = "spring.cloud.deployer.exclusive";
-        let is_exclusive = |deployer: &[_], props: &[_]| is_exclusive(&manifest(deployer, props).apps[0]);
-        assert!(!is_exclusive(&[], &[]) && !is_exclusive(&[], &[("server.port", "0")]));
-        assert!(is_exclusive(&[], &[("server.port", "9000")]));
-        assert!(is_exclusive(&[(EXCLUSIVE, "strict")], &[]));
-        assert!(!is_exclusive(&[(EXCLUSIVE, "shared")], &[("server.port", "9000")]));
+        let of = |deployer: &[_], props: &[_]| exclusive(&manifest(deployer, props).apps[0]);
+        assert_eq!((of(&[], &[]), of(&[], &[("server.port", "0")])), (Exclusive::No, Exclusive::No));
+        assert_eq!(of(&[], &[("server.port", "9000")]), Exclusive::Port(9000));
+        assert_eq!(of(&[(EXCLUSIVE, "strict")], &[]), Exclusive::Always);
+        assert_eq!(of(&[(EXCLUSIVE, "shared")], &[("server.port", "9000")]), Exclusive::No);
         let rebalance = "spring.cloud.stream.kafka.bindings.input.consumer.auto-rebalance-enabled";
-        assert!(is_exclusive(&[], &[(rebalance, "false")]) && !is_exclusive(&[], &[(rebalance, "true")]));
+        assert_eq!(of(&[], &[(rebalance, "false")]), Exclusive::Always);
+        assert_eq!(of(&[], &[(rebalance, "true")]), Exclusive::No);
     }
 
     #[test]

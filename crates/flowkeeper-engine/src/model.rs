@@ -90,9 +90,31 @@ pub struct ReleaseApp {
     pub since: u32,
     /// Copies to run, at least one.
     pub count: u32,
-    /// No two copies with one index may run at the same time, for example because they would take the same port: the old
-    /// one is stopped before the new one starts.
-    pub exclusive: bool,
+    /// What its copies cannot share.
+    pub exclusive: Exclusive,
+}
+
+/// Whether two copies of an app with one index may run at the same time while one release replaces another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exclusive {
+    /// They may.
+    #[default]
+    No,
+    /// Not if both want this port.
+    Port(u16),
+    /// They may not.
+    Always,
+}
+
+impl Exclusive {
+    /// Whether a copy that wants this and one that wants `other` cannot run at the same time.
+    pub fn clashes_with(self, other: Exclusive) -> bool {
+        match (self, other) {
+            (Exclusive::Always, _) | (_, Exclusive::Always) => true,
+            (Exclusive::Port(own), Exclusive::Port(other)) => own == other,
+            _ => false,
+        }
+    }
 }
 
 /// Where one instance is, or was last.

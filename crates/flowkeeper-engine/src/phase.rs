@@ -96,8 +96,13 @@ pub fn phase(
                 Verdict::Healthy => "all its apps are healthy".to_owned(),
                 Verdict::Failed(reason) => reason,
             };
+            // Apps that cannot run twice leave a gap, which must not be told away.
+            let gap = match rollout.stopped_first().as_slice() {
+                [] => String::new(),
+                labels => format!(" but for {}, which had to make room", labels.join(", ")),
+            };
             Some(format!(
-                "release {} is to replace release {}, which runs until then: {what}",
+                "release {} is to replace release {}, which runs until then{gap}: {what}",
                 to.number, from.number
             ))
         }

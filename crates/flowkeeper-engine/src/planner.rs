@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Assignment, Desired, InstanceId, InstanceState, NodeId, Observed, Placement, ReleaseApp, Slot, Term, Want,
+    Assignment, Desired, Exclusive, InstanceId, InstanceState, NodeId, Observed, Placement, ReleaseApp, Slot,
+    Term, Want,
 };
 use crate::rollout::{Rollout, Verdict, verdict};
 
@@ -42,11 +43,11 @@ pub fn plan(name: &str, desired: &Desired, placement: Option<&Placement>, observ
     let mut planning = Planning::new(name, desired, placement, observed);
     planning.adopt();
     let running = planning.roll_out();
-    let wanted = running.iter().flat_map(|app| app.instances(name)).collect();
+    let wanted: BTreeSet<InstanceId> = running.iter().flat_map(|app| app.instances(name)).collect();
     planning.retire(&wanted);
     // Sinks first, as SCDF deploys: consumers are asked for before producers.
     for app in running.into_iter().rev() {
-        app.instances(name).for_each(|instance| planning.place(instance, app.exclusive));
+        app.instances(name).for_each(|instance| planning.place(instance, app.exclusive, &wanted));
     }
     planning.placement.generation = desired.generation;
     if desired.want == Want::Destroyed && planning.is_finished() {
@@ -112,9 +113,21 @@ impl<'a> Planning<'a> {
                     }
                 }
             }
-            Rollout::Off | Rollout::Kept { .. } => {}
+            Rollout::Off => self.give_up_half_done(),
+            Rollout::Kept { .. } => {}
         }
         rollout.running()
+    }
+
+    /// A stream that is stopped while one release replaces another last ran the other.
+    fn give_up_half_done(&mut self) {
+        let half_done = self.desired.release.as_ref().filter(|to| {
+            to.replaces == Some(self.placement.release) && self.desired.want == Want::Undeployed
+        });
+        if let Some(to) = half_done {
+            let reason = "Undeployed before all its apps were healthy.".to_owned();
+            self.placement.failed.entry(to.number).or_insert(reason);
+        }
     }
 
     /// Takes slots from standing orders where the placement was lost or is behind, so that no term is ever given twice.
@@ -186,9 +199,13 @@ impl<'a> Planning<'a> {
     }
 
     /// Sees to it that a wanted instance has a node and an order.
-    fn place(&mut self, instance: InstanceId, is_exclusive: bool) {
+    fn place(&mut self, instance: InstanceId, exclusive: Exclusive, wanted: &BTreeSet<InstanceId>) {
+        let is_exclusive = exclusive != Exclusive::No;
+        // One that is to run beside it does not clash.
         let is_other = |other: &InstanceId| {
-            (&other.app, other.index) == (&instance.app, instance.index) && other.release != instance.release
+            (&other.app, other.index) == (&instance.app, instance.index)
+                && other.release != instance.release
+                && !wanted.contains(other)
         };
         // It is as wanted, or an old one is still stopping: its place is taken once it is gone.
         if self.standing.contains_key(&instance) || (is_exclusive && self.standing.keys().any(is_other)) {

@@ -66,14 +66,16 @@ impl<'a> Rollout<'a> {
             Rollout::Off => Vec::new(),
             Rollout::Only(release) | Rollout::Kept { from: release, .. } => release.apps.iter().collect(),
             Rollout::Replacing { from, to } => {
-                let makes_room = |old: &&ReleaseApp| {
-                    let successor = to.apps.iter().find(|app| app.label == old.label);
-                    successor.is_some_and(|app| app.exclusive && app.since != old.since)
-                };
-                let old = from.apps.iter().filter(|old| !makes_room(old));
+                let old = from.apps.iter().filter(|old| !makes_room(old, to));
                 old.chain(&to.apps).collect()
             }
         }
+    }
+
+    /// Labels of apps that were stopped before their successors are healthy, because both cannot run.
+    pub fn stopped_first(self) -> Vec<&'a str> {
+        let Rollout::Replacing { from, to } = self else { return Vec::new() };
+        from.apps.iter().filter(|old| makes_room(old, to)).map(|old| old.label.as_str()).collect()
     }
 
     /// The release by which the stream is judged: the one that is to run in the end.
@@ -85,6 +87,11 @@ impl<'a> Rollout<'a> {
             | Rollout::Replacing { to: release, .. } => Some(release),
         }
     }
+}
+
+fn makes_room(old: &ReleaseApp, to: &Release) -> bool {
+    let successor = to.apps.iter().find(|app| app.label == old.label);
+    successor.is_some_and(|app| app.since != old.since && app.exclusive.clashes_with(old.exclusive))
 }
 
 /// Judges release `to` of stream `name`, apps carried over from the old release and the peers of the stream included.

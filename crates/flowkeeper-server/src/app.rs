@@ -66,6 +66,9 @@ pub enum Error {
          'flowkeeper stream cancel {stream}'"
     )]
     BeingUpdated { stream: String, release: u32 },
+    /// No release replaces another at this moment.
+    #[error("Stream '{0}' is not being updated: there is nothing to cancel")]
+    NothingReplaced(String),
     /// The stream was never deployed.
     #[error("Release with the name [{0}] doesn't exist")]
     NoRelease(String),

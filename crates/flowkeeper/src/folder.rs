@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::exit::Failure;
 use crate::settings::Settings;
@@ -75,6 +76,10 @@ impl Folder {
     }
 }
 
+/// How long a lock is waited for, and the pause between two looks.
+const DYING: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
+
 fn default_path(role: &str, env: &BTreeMap<String, String>) -> Result<PathBuf, Failure> {
     let home = env.get("HOME").filter(|home| !home.is_empty());
     let home =
@@ -86,22 +91,35 @@ fn lock(path: &Path) -> Result<File, Failure> {
     let name = path.join("lock");
     let open = File::options().create(true).truncate(false).read(true).write(true).open(&name);
     let mut file = open.map_err(|error| unusable(path, &error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(Failure::failed(format!(
-                "the data folder {} is in use by process {}; stop that one, or give this one another --data",
-                path.display(),
-                pid.trim()
-            )));
+    // A process that was killed holds its lock until the kernel has cleared it away.
+    let deadline = Instant::now() + DYING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => pause(),
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let _ = file.read_to_string(&mut pid);
+                return Err(Failure::failed(format!(
+                    "the data folder {} is in use by process {}; stop that one, or give this one another --data",
+                    path.display(),
+                    pid.trim()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(unusable(path, &error)),
         }
-        Err(TryLockError::Error(error)) => return Err(unusable(path, &error)),
     }
     let write = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     write.map_err(|error| unusable(path, &error))?;
     Ok(file)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two looks at a condition with a deadline, before there is a runtime"
+)]
+fn pause() {
+    std::thread::sleep(LOOK);
 }
 
 fn check_format(path: &Path) -> Result<(), Failure> {

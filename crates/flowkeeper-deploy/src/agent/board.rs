@@ -123,9 +123,21 @@ fn story(entry: &StatusEntry) -> String {
     };
     let pid = entry.pid.filter(|_| entry.st == StatusState::Running && !entry.ready);
     let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-    let reason = entry.err.as_deref().and_then(|reason| reason.lines().next()).filter(|_| !entry.ready);
-    let reason = reason.map(|reason| format!(": {}", reason.chars().take(MAX_STORY).collect::<String>()));
-    format!("{state}{pid}{}", reason.unwrap_or_default())
+    // Until its process runs, an error can only be one of an earlier try.
+    let is_new = matches!(entry.st, StatusState::Pending | StatusState::Fetching | StatusState::Starting);
+    let reason = entry.err.as_deref().filter(|_| !entry.ready && !is_new);
+    let reason = reason.and_then(|reason| reason.lines().next());
+    let reason = reason.map(|reason| format!(": {}", shortened(reason, MAX_STORY))).unwrap_or_default();
+    format!("{state}{pid}{reason}")
+}
+
+/// At most `most` characters of a line, cut where a word ends; only a word that is longer than all of it is cut itself.
+fn shortened(line: &str, most: usize) -> String {
+    let Some((end, _)) = line.char_indices().nth(most) else { return line.to_owned() };
+    // The last place is for the sign of the cut.
+    let last = line[..end].char_indices().next_back().map_or(0, |(at, _)| at);
+    let cut = line[..end].rfind(char::is_whitespace).filter(|at| *at > 0).unwrap_or(last);
+    format!("{}…", line[..cut].trim_end())
 }
 
 /// Now, for people, as RFC 3339 in UTC.
@@ -227,6 +239,29 @@ mod tests {
         assert_eq!(told(&board).len(), MAX_EVENTS);
         board.put(instance(0), entry(2, StatusState::Pending, false));
         assert_eq!(told(&board), ["accepted by its node"], "another term is another story");
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_where_a_word_ends() {
+        assert_eq!(shortened("exit code 1", 11), "exit code 1");
+        assert_eq!(shortened("exit code 12", 11), "exit code…");
+        assert_eq!(shortened("exit code  12", 11), "exit code…");
+        assert_eq!(shortened("äöüäöüäöü", 4), "äöü…");
+        let long = "the program cannot be found ".repeat(20);
+        let told = shortened(&long, MAX_STORY);
+        assert!(told.chars().count() <= MAX_STORY);
+        let kept = told.strip_suffix('…').expect("the sign of a cut");
+        assert!(long.starts_with(&format!("{kept} ")), "{told}");
+    }
+
+    #[test]
+    fn an_error_of_an_earlier_try_is_not_told_of_a_new_one() {
+        let with_error = |st| story(&StatusEntry { err: Some("exit code 1".into()), ..entry(1, st, false) });
+        assert_eq!(with_error(StatusState::Pending), "accepted by its node");
+        assert_eq!(with_error(StatusState::Fetching), "fetching its program");
+        assert_eq!(with_error(StatusState::Starting), "starting");
+        assert_eq!(with_error(StatusState::Failed), "failed: exit code 1");
+        assert_eq!(with_error(StatusState::Running), "running, not healthy yet: exit code 1");
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod groups;
 mod histories;
 
 use super::*;
-use crate::model::{NodeView, Release, Report, Uid};
+use crate::model::{Exclusive, NodeView, Release, Report, Uid};
 use crate::phase::{Phase, phase};
 
 /// Metadata and nodes of one stream, in memory; agents obey at once when told to [`World::obey`].
@@ -56,7 +56,7 @@ impl World {
                 label: (*label).into(),
                 since: number,
                 count: *count,
-                exclusive: false,
+                exclusive: Exclusive::No,
             })
             .collect();
         self.desired.release = Some(Release { number, apps, ..Release::default() });
@@ -234,12 +234,45 @@ fn a_new_deployment_replaces_at_once() {
 }
 
 #[test]
+fn another_port_needs_no_room() {
+    let mut world = World::with_nodes(&["n"]);
+    world.deploy(&[("x", 1)]);
+    world.desired.release.as_mut().expect("deployed").apps[0].exclusive = Exclusive::Port(1);
+    world.settle();
+    world.sick.insert(2);
+    world.update(&["x"]);
+    world.desired.release.as_mut().expect("updated").apps[0].exclusive = Exclusive::Port(2);
+    world.settle();
+    assert_eq!(world.running(), ["s~x~v1~0@n t1", "s~x~v2~0@n t2"]);
+    world.desired.release.as_mut().expect("updated").apps[0].exclusive = Exclusive::Port(1);
+    world.settle();
+    assert_eq!(world.running(), ["s~x~v2~0@n t2"], "both cannot have the port");
+    let told = phase("s", &world.desired, world.placement.as_ref(), &world.observed).rollout;
+    assert!(told.is_some_and(|told| told.contains("but for x, which had to make room")));
+}
+
+#[test]
+fn what_was_stopped_half_way_did_not_run() {
+    let mut world = World::with_nodes(&["n"]);
+    world.deploy(&[("x", 1)]);
+    world.settle();
+    world.sick.insert(2);
+    world.update(&["x"]);
+    world.settle();
+    world.want(Want::Undeployed);
+    world.settle();
+    let placement = world.placement.as_ref().expect("placed");
+    assert_eq!(placement.release, 1);
+    assert_eq!(placement.failed[&2], "Undeployed before all its apps were healthy.");
+}
+
+#[test]
 fn an_exclusive_app_starts_after_its_predecessor_stopped() {
     let mut world = World::with_nodes(&["n"]);
     world.deploy(&[("x", 1)]);
     world.settle();
     world.update(&["x"]);
-    world.desired.release.as_mut().expect("updated").apps[0].exclusive = true;
+    world.desired.release.as_mut().expect("updated").apps[0].exclusive = Exclusive::Always;
     assert_eq!(world.step().len(), 1, "one stop");
     assert_eq!(world.running(), [""; 0]);
     world.settle();

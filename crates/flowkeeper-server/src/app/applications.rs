@@ -14,19 +14,20 @@ mod look;
 mod member;
 mod order;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowkeeper_api::applications::{ApplicationChanges, ChangeAction, Document, StreamChange};
 
 use self::change::{Goal, attempt};
 use self::check::{Wrongs, check_head};
-use self::look::{current, earlier};
+use self::look::{current, earlier, failures, made_by};
 use self::member::{Target, owned};
 use super::audit::{self, Action};
-use super::streams::{changed, wait_destroyed, wait_gone};
+use super::streams::{changed, operation, wait_destroyed, wait_gone};
 use super::{Error, with_retry};
-use crate::meta::record::{ApplicationReleaseRecord, WantState};
-use crate::meta::{Write, Written};
+use crate::clock;
+use crate::meta::record::{ApplicationRecord, ApplicationReleaseRecord, WantState};
+use crate::meta::{Model, Write, Written};
 use crate::state::AppState;
 
 pub use change::Applied;
@@ -100,7 +101,8 @@ pub async fn rollback(state: &AppState, name: &str, number: u32) -> Result<Appli
     reach(state, &goal, Wrongs::default()).await
 }
 
-/// Stops all streams of an application, in one transaction.
+/// Stops all streams of an application, in one transaction. A release that has not taken over by then is given up: what ran is
+/// what is started again.
 ///
 /// # Errors
 /// [`Error::NoApplication`].
@@ -110,6 +112,7 @@ pub async fn undeploy(state: &AppState, name: &str) -> Result<Applied, Error> {
             let model = state.meta.model();
             let found = model.applications.get(name).ok_or_else(|| Error::NoApplication(name.to_owned()))?;
             let (mut write, mut changes) = (Write::new(), Vec::new());
+            let mut given_up = BTreeSet::new();
             for stream in &found.record.streams {
                 let read = owned(&model, name, stream);
                 let read = read.filter(|read| read.record.want.state == WantState::Deployed);
@@ -118,10 +121,18 @@ pub async fn undeploy(state: &AppState, name: &str) -> Result<Applied, Error> {
                 let Some(read) = read else { continue };
                 let mut record = changed(read);
                 record.want.state = WantState::Undeployed;
+                if let Some((number, _)) = model.replacing(stream) {
+                    record.want.cancelled = Some(number);
+                    given_up.insert((stream.as_str(), number));
+                }
                 let dsl = model.shown(stream).map(|shown| shown.original()).unwrap_or_default();
                 write = write.set_stream(read, &record).audit([audit::stream(Action::Undeploy, stream, dsl)]);
             }
-            (write, changes, found.record.rel)
+            let write = note_failures(&model, name, &given_up, write);
+            let mut releases = model.application_releases(name).rev().map(|release| release.n);
+            let failed = all_failures(&model, name, &given_up);
+            let release = releases.find(|number| !failed.contains_key(number)).unwrap_or(found.record.rel);
+            (write, changes, release)
         };
         let applied = changes.iter().any(|change| change.action == ChangeAction::Undeploy);
         let written = if applied { Some(state.meta.write(write).await?) } else { None };
@@ -159,6 +170,40 @@ pub async fn destroy(state: &AppState, name: &str) -> Result<Option<Written>, Er
     .await?;
     wait_gone(state, &streams).await;
     Ok(Some(written))
+}
+
+/// Adds to `write`, which stops or removes streams of an application, what they know of its releases that failed: nobody else
+/// does once they are gone. `given_up` are streams with releases that have not taken over and never will.
+pub(super) fn note_failures(
+    model: &Model,
+    name: &str,
+    given_up: &BTreeSet<(&str, u32)>,
+    write: Write,
+) -> Write {
+    let Some(found) = model.applications.get(name) else { return write };
+    let failed = all_failures(model, name, given_up);
+    if failed == found.record.failed {
+        return write;
+    }
+    let record = ApplicationRecord {
+        failed,
+        op: operation(),
+        at: clock::now(),
+        ..ApplicationRecord::clone(&found.record)
+    };
+    write.put_application(Some(found), &record)
+}
+
+fn all_failures(model: &Model, name: &str, given_up: &BTreeSet<(&str, u32)>) -> BTreeMap<u32, String> {
+    let mut failed = failures(model, name);
+    for release in model.application_releases(name) {
+        let Some((stream, _)) = made_by(model, name, release).find(|made| given_up.contains(made)) else {
+            continue;
+        };
+        let reason = || format!("stream '{stream}': Stopped before it had taken the place of the one before");
+        failed.entry(release.n).or_insert_with(reason);
+    }
+    failed
 }
 
 /// Carries out a change, again when what it was decided on changed meanwhile.

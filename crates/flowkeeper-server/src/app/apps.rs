@@ -149,7 +149,7 @@ pub async fn register(
             let known = model.apps.get(&entry.key).and_then(|app| app.versions.get(&entry.version));
             if let Some(known) = known.filter(|_| !request.force) {
                 let key = describe(&entry.key, None);
-                return Err(Error::AppExists { key, uri: known.record.uri.clone() }.into());
+                return Err(Error::AppExists { key, uri: uri::shown(&known.record.uri) }.into());
             }
             changes_of(&model, std::slice::from_ref(&entry))?
         };
@@ -339,7 +339,9 @@ fn changes_of(model: &Model, entries: &[Entry]) -> Result<Vec<AppChange>, Error>
         match defaults.get(key) {
             Some((default, default_uri)) if !uri::is_same_artifact(default_uri, default, uri, version) => {
                 return Err(Error::InvalidArgument(format!(
-                    "Existing default application [{default_uri}] can only differ by a version but is [{uri}]"
+                    "Existing default application [{}] can only differ by a version but is [{}]",
+                    uri::shown(default_uri),
+                    uri::shown(uri)
                 )));
             }
             Some(_) => {}

@@ -10,7 +10,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use super::Error;
+use super::{Error, uri};
 use crate::clock;
 use crate::meta::record::AuditRecord;
 use crate::meta::{AppKey, Model, redact};
@@ -122,7 +122,7 @@ pub(super) fn app(
     uris: (Option<&str>, Option<&str>),
     is_default: bool,
 ) -> AuditRecord {
-    let (uri, metadata_uri) = uris;
+    let (uri, metadata_uri) = (uris.0.map(uri::shown), uris.1.map(uri::shown));
     let data = json!({
         "metaDataUri": metadata_uri, "APP_NAME": key.name, "APP_TYPE": key.kind.name(), "APP_VERSION": version,
         "uri": uri, "APP_IS_DEFAULT": is_default,

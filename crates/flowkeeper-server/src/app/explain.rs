@@ -136,14 +136,11 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
     let active = u32::try_from(model.assignments_of(name).count()).unwrap_or(u32::MAX);
     let instances = || apps.iter().flat_map(|app| &app.instances);
     let is_late = want.state != WantState::Deployed && active > 0;
-    let uneasy = instances().find(|instance| instance.phase != Phase::Deployed.key());
     let awaits = match (&phase.rollout, model.replacing(name)) {
         (Some(rollout), Some(_)) => Some(rollout.clone()),
+        _ if is_late && active == 1 => Some("1 instance is being stopped".to_owned()),
         _ if is_late => Some(format!("{active} instances are being stopped")),
-        _ => uneasy.map(|it| match &it.reason {
-            Some(reason) => format!("{} to be healthy: {reason}", it.id),
-            None => format!("{} to be healthy", it.id),
-        }),
+        _ => awaited(instances()),
     };
     Ok(StreamExplanation {
         name: name.to_owned(),
@@ -158,6 +155,23 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
         apps,
         events: Vec::new(),
     })
+}
+
+/// Which instance is waited for. Of one that failed for good it is said that nothing will happen by itself, unless another one
+/// may still become healthy.
+fn awaited<'a>(instances: impl Iterator<Item = &'a InstanceExplanation>) -> Option<String> {
+    let uneasy = instances.filter(|instance| instance.phase != Phase::Deployed.key());
+    let (failed, hopeful): (Vec<_>, Vec<_>) = uneasy.partition(|instance| instance.has_failed_for_good());
+    if let Some(hopeful) = hopeful.first() {
+        let reason = hopeful.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        return Some(format!("{} to be healthy{reason}", hopeful.id));
+    }
+    let failed = failed.first()?;
+    // The output that a reason may announce is told separately.
+    let reason = failed.reason.as_deref().and_then(|reason| reason.lines().next());
+    let reason = reason.map(|reason| reason.trim_end_matches("; last output:"));
+    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    Some(format!("nothing is awaited: {} failed for good{reason}; deploy or update the stream", failed.id))
 }
 
 /// Servers, nodes, and this server's view of ZooKeeper.
@@ -229,5 +243,46 @@ fn want_name(want: WantState) -> &'static str {
         WantState::Deployed => "deployed",
         WantState::Undeployed => "undeployed",
         WantState::Destroyed => "destroyed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(id: &str, phase: Phase, state: StatusState, reason: Option<&str>) -> InstanceExplanation {
+        InstanceExplanation {
+            id: id.to_owned(),
+            index: 0,
+            phase: phase.key().to_owned(),
+            state: Some(state_name(state).to_owned()),
+            reason: reason.map(str::to_owned),
+            node: None,
+            restarts: 0,
+            exit: None,
+            since: None,
+            last_lines: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_failed_for_good_is_not_awaited() {
+        let fine = instance("s.a-v1-0", Phase::Deployed, StatusState::Running, None);
+        let starting = instance("s.b-v1-0", Phase::Deploying, StatusState::Starting, None);
+        let again =
+            instance("s.c-v1-0", Phase::Failed, StatusState::Backoff, Some("exit code 1; restart 1 in 1 s"));
+        let failed =
+            instance("s.d-v1-0", Phase::Failed, StatusState::Failed, Some("exit code 1; last output:\nboom"));
+        let text = |instances: &[&InstanceExplanation]| awaited(instances.iter().copied());
+        assert_eq!(text(&[&fine]), None);
+        assert_eq!(text(&[&fine, &starting]).as_deref(), Some("s.b-v1-0 to be healthy"));
+        assert_eq!(
+            text(&[&failed, &again]).as_deref(),
+            Some("s.c-v1-0 to be healthy: exit code 1; restart 1 in 1 s")
+        );
+        assert_eq!(
+            text(&[&fine, &failed]).as_deref(),
+            Some("nothing is awaited: s.d-v1-0 failed for good (exit code 1); deploy or update the stream")
+        );
     }
 }

@@ -154,7 +154,7 @@ pub async fn rollback(state: &AppState, name: &str, number: u32) -> Result<Optio
             audit::deployment(
                 Action::Rollback,
                 name,
-                format!("Rollback to version: {number}"),
+                format!("Rollback to version: {}", target.n),
                 &state.settings.platform,
             ),
         ];
@@ -218,11 +218,7 @@ pub async fn cancel(state: &AppState, name: &str) -> Result<Option<Written>, Err
         let (read, release) = {
             let model = state.meta.model();
             let read = model.stream(name).cloned().ok_or_else(|| Error::NoStream(name.to_owned()))?;
-            let nothing = || {
-                Error::IllegalState(format!(
-                    "Stream '{name}' is not being updated: there is nothing to cancel"
-                ))
-            };
+            let nothing = || Error::NothingReplaced(name.to_owned());
             (read, model.replacing(name).ok_or_else(nothing)?.0)
         };
         let mut record = changed(&read);

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use super::audit::{self, Action};
 use super::deploy::{self, Prepared};
 use super::properties::check_bundled;
-use super::{DESTROY_WAIT, Error, Failed, with_retry};
+use super::{DESTROY_WAIT, Error, Failed, applications, with_retry};
 use crate::clock;
 use crate::meta::record::{AuditRecord, StreamRecord, WantRecord, WantState};
 use crate::meta::{AppKey, AppKind, Model, Shown, Versioned, Write, WriteError, Written};
@@ -200,6 +200,12 @@ pub(super) async fn change_want(
         let mut record = changed(&read);
         record.want.state = want;
         let write = Write::new().set_stream(&read, &record).audit(records(name, dsl, &read.record));
+        let write = match &read.record.application {
+            Some(application) if want == WantState::Destroyed => {
+                applications::note_failures(&state.meta.model(), application, &BTreeSet::new(), write)
+            }
+            _ => write,
+        };
         Ok(Some(state.meta.write(write).await?))
     })
     .await

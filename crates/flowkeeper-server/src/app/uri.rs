@@ -2,6 +2,8 @@
 
 use flowkeeper_deploy::artifact::maven::Coordinate;
 
+use flowkeeper_dsl::properties::{MASK, Sanitizer};
+
 use super::Error;
 use crate::catalog::{BUILTIN, Catalog};
 
@@ -98,12 +100,34 @@ pub fn is_same_artifact(uri: &str, version: &str, other: &str, other_version: &s
     uri == other || (cut(uri, version).is_some() && cut(uri, version) == cut(other, other_version))
 }
 
-/// The text of a file URI as Java prints URLs: `file:/x` for `file:///x`.
+/// The text of a file URI as Java prints URLs, `file:/x` for `file:///x`; of others what people may see.
 pub fn as_url(uri: &str) -> String {
     match uri.strip_prefix("file:///") {
         Some(rest) => format!("file:/{}", rest.trim_start_matches('/')),
-        None => uri.to_owned(),
+        None => shown(uri),
     }
+}
+
+/// The URI for people: a password in it, and values of a query, which may be tokens, are masked.
+pub fn shown(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+    let authority = rest.find('/').unwrap_or(rest.len());
+    let account = rest[..authority].rfind('@');
+    let password = account.and_then(|at| Some((rest[..at].find(':')?, at)));
+    let mut shown = match password {
+        Some((colon, at)) => format!("{scheme}://{}:{MASK}{}", &rest[..colon], &rest[at..]),
+        None => format!("{scheme}://{rest}"),
+    };
+    if let Some(query) = query {
+        let masked = |pair: &str| match pair.split_once('=') {
+            Some((name, value)) => format!("{name}={}", Sanitizer::DataFlow.sanitize(name, value)),
+            None => pair.to_owned(),
+        };
+        shown.push('?');
+        shown.push_str(&query.split('&').map(masked).collect::<Vec<_>>().join("&"));
+    }
+    shown
 }
 
 /// The path of a `file:` URI.
@@ -220,9 +244,24 @@ mod tests {
         assert!(!is_same_artifact("file:/a/x.jar", "1.0", "file:/a/y.jar", "2.0"));
     }
 
+    #[test]
+    fn passwords_and_tokens_are_masked() {
+        for (uri, expected) in [
+            ("http://bob:hush@h:80/x-1.jar", "http://bob:******@h:80/x-1.jar"),
+            ("https://h/x-1.jar?token=hush&a=1", "https://h/x-1.jar?token=******&a=1"),
+            ("https://bob@h/a:b@c-1.jar", "https://bob@h/a:b@c-1.jar"),
+            ("maven://g:a:1", "maven://g:a:1"),
+            ("docker:h:5000/x:2", "docker:h:5000/x:2"),
+            ("file:///a/x-1.jar", "file:///a/x-1.jar"),
+        ] {
+            assert_eq!(shown(uri), expected);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_is_too_strange(uri in ".*", version in ".*") {
+            let _ = shown(&uri);
             let _ = of(&uri);
             let _ = without_version(&uri, &version);
             let _ = file_path(&uri);

@@ -16,6 +16,7 @@ use super::paging::{Order, Paging};
 use super::params::{Input, Params, Segments, app_kind};
 use super::respond::{Changed, Hal, Produces, json, with_zxid};
 use crate::app::apps::{self, Filter, Listed, Registration};
+use crate::app::uri;
 use crate::meta::AppKey;
 use crate::state::AppState;
 
@@ -197,7 +198,7 @@ async fn detailed(
     Ok(Hal(DetailedApp {
         name: app.key.name,
         kind: app.key.kind.name().to_owned(),
-        uri: app.uri,
+        uri: uri::shown(&app.uri),
         version: app.version,
         default_version: app.is_default,
         boot_version: app.boot,
@@ -218,7 +219,7 @@ pub(super) fn registration(base: &Base, app: Listed) -> AppRegistration {
         links: SelfLink::new(base.href_of(&["apps", kind, &app.key.name, &app.version])),
         name: app.key.name,
         kind: kind.to_owned(),
-        uri: app.uri,
+        uri: uri::shown(&app.uri),
         version: app.version,
         default_version: app.is_default,
         boot_version: app.boot,

@@ -121,6 +121,7 @@ impl From<app::Error> for Problem {
             E::InvalidApplication(_) => (BAD_REQUEST, "InvalidStreamApplicationException"),
             E::ApplicationConflict(_) => (CONFLICT, "StreamApplicationConflictException"),
             E::DateRange => (BAD_REQUEST, "InvalidDateRangeException"),
+            E::NothingReplaced(_) => (CONFLICT, "StreamNotBeingUpdatedException"),
             E::BeingUpdated { .. } => (CONFLICT, "StreamBeingUpdatedException"),
             E::StreamExists(_) => (CONFLICT, "DuplicateStreamDefinitionException"),
             E::AppExists { .. } => (CONFLICT, "AppAlreadyRegisteredException"),

@@ -42,7 +42,7 @@ pub(super) async fn story(
 
 /// Gives up the release that replaces another at this moment; the other one runs on.
 #[utoipa::path(post, path = "/api/v1/streams/{name}/cancel", tag = "flowkeeper", params(("name" = String, Path)),
-    responses((status = 202), (status = 404, body = ErrorBody), (status = 500, body = ErrorBody)))]
+    responses((status = 202), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn cancel(
     State(state): State<AppState>,
     Segments(name): Segments<String>,

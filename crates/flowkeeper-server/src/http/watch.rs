@@ -94,29 +94,41 @@ impl Reader {
         if self.is_new {
             self.is_new = false;
             self.at = self.state.meta.applied_zxid();
-            return vec![event("hello", self.at, &serde_json::json!({"zxid": self.at}))];
+            return vec![event("hello", Some(self.at), &serde_json::json!({"zxid": self.at}))];
         }
         let news = self.state.meta.news(self.at).await;
         match news {
             News::Lost { zxid } => {
                 self.at = zxid;
-                vec![event("reset", zxid, &serde_json::json!({"zxid": zxid}))]
+                vec![event("reset", Some(zxid), &serde_json::json!({"zxid": zxid}))]
             }
             News::Changed { subjects, zxid } => {
                 self.at = zxid;
                 let model = self.state.meta.model();
                 let wanted = subjects.iter().map(|subject| change(&model, subject, zxid));
                 let wanted = wanted.filter(|change| self.kinds.contains(&change.kind.as_str()));
-                wanted.map(|change| event(&change.kind, zxid, &change)).collect()
+                let changes: Vec<Change> = wanted.collect();
+                // Only the last one has the id: who loses the connection in the middle is told all of them again.
+                let last = changes.len().saturating_sub(1);
+                let id = |index: usize| (index == last).then_some(zxid);
+                changes
+                    .iter()
+                    .enumerate()
+                    .map(|(index, change)| event(&change.kind, id(index), change))
+                    .collect()
             }
         }
     }
 }
 
-fn event(name: &str, zxid: i64, data: &impl Serialize) -> Event {
+fn event(name: &str, zxid: Option<i64>, data: &impl Serialize) -> Event {
     // Our documents have string keys and no failing Serialize implementation.
     let data = serde_json::to_string(data).unwrap_or_default();
-    Event::default().event(name).id(zxid.to_string()).data(data)
+    let event = Event::default().event(name).data(data);
+    match zxid {
+        Some(zxid) => event.id(zxid.to_string()),
+        None => event,
+    }
 }
 
 /// What there is to say of something that changed, as it is now.

@@ -4,6 +4,7 @@ mod planning;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use flowkeeper_deploy::record::{
     self, AssignmentRecord, LiveRecord, Manifest, NodeRecord, StatusBucket, StatusEntry,
@@ -70,6 +71,7 @@ pub struct NodeEntry {
 #[derive(Debug, Default)]
 pub struct Model {
     complete: bool,
+    complete_since: Option<Instant>,
     pub apps: BTreeMap<AppKey, AppEntry>,
     pub streams: BTreeMap<String, Versioned<StreamRecord>>,
     pub states: BTreeMap<String, Versioned<StateRecord>>,
@@ -144,6 +146,12 @@ impl Model {
 
     pub(super) fn mark_complete(&mut self) {
         self.complete = true;
+        self.complete_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Milliseconds since this copy was complete for the first time.
+    fn watched_ms(&self) -> u64 {
+        self.complete_since.map_or(0, |since| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// A stream that is visible to users: one that is being destroyed is not.
@@ -356,7 +364,9 @@ impl Model {
         let key = (id, bucket);
         let old = self.statuses.remove(&key).unwrap_or_default();
         let new = record.map(|found| Arc::unwrap_or_clone(found.record)).unwrap_or_default();
-        let instances = old.inst.keys().chain(new.inst.keys());
+        // A bucket holds instances of many streams; another incarnation makes all of it new.
+        let is_news = |text: &&String| old.inc != new.inc || old.inst.get(*text) != new.inst.get(*text);
+        let instances = old.inst.keys().chain(new.inst.keys()).filter(is_news);
         let streams = instances.filter_map(|text| Some(text.parse::<InstanceId>().ok()?.stream));
         dirty.streams.extend(streams);
         self.statuses.insert(key, new);

@@ -142,6 +142,9 @@ pub struct ApplicationRecord {
     pub streams: Vec<String>,
     /// Newest release; 0 when there is none.
     pub rel: u32,
+    /// Releases that failed, with the reason: noted when the streams that tell it are stopped or removed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<u32, String>,
     /// Id of the operation that wrote this.
     pub op: String,
     /// When it was written, RFC 3339.

@@ -249,7 +249,7 @@ async fn two_hundred_streams_are_deployed_in_one_transaction_and_changed_in_anot
         document(&names.iter().map(|name| (name.as_str(), definition)).collect::<Vec<_>>())
     };
     let created = running.apply("many", "deploy=true", &all("time | log")).await.expect(201);
-    assert_eq!(running.audited(0).len(), 200);
+    assert_eq!(running.audited(0).len(), 400, "each was deployed and created");
     {
         let model = running.server.meta().model();
         let zxid: i64 = created.header("x-flowkeeper-zxid").parse().unwrap();
@@ -335,7 +335,7 @@ async fn streams_come_go_and_change_as_the_document_says() {
             "release 2 takes the place of release 1: starts time; keeps log"
         ]
     );
-    assert_eq!(running.audited(audited), ["UPDATE a", "CREATE d"]);
+    assert_eq!(running.audited(audited), ["UPDATE a", "DEPLOY d", "CREATE d"]);
     assert_eq!(running.wanted(), [deployed("a", 2), deployed("b", 1), deployed("d", 1)]);
     {
         let model = running.server.meta().model();
@@ -377,12 +377,16 @@ async fn what_was_changed_by_hand_is_brought_back_by_the_next_apply() {
     running.delete("/streams/deployments/b").await.expect(200);
     running.delete("/streams/definitions/c").await.expect(200);
     let found = running.get("/api/v1/applications/x").await.expect(200).json();
-    assert_eq!(found["streams"][0]["properties"], json!({"app.log.x": "2"}));
-    assert_eq!(found["streams"][2]["status"], "unknown");
-    assert!(found["streams"][2]["reason"].as_str().unwrap().contains("apply its file again"));
+    // What is exported runs as many copies.
+    assert_eq!(found["streams"][0]["properties"], json!({"app.log.x": "2", "deployer.log.count": "3"}));
+    assert_eq!(found["streams"][2]["status"], "undeployed");
+    assert_eq!(found["streams"][2]["reason"], "not there; apply or deploy creates it");
+    let exported = running.get("/api/v1/export?application=x&secrets=true").await.expect(200).json();
+    let again = running.apply("x", "dry-run=true", &json!({"streams": [exported[0]["streams"][0]]})).await;
+    assert_eq!(actions(&again.expect(200).json())[0], ("a".to_owned(), "unchanged".to_owned()));
     let answer = running.apply("x", "", &file).await.expect(200).json();
     assert_eq!(actions(&answer), action([("a", "update"), ("b", "deploy"), ("c", "create")]));
-    assert_eq!(details(&answer, "a")[..2], ["app.log.x: 2 -> 1", "log: 3 copies -> 1"]);
+    assert_eq!(details(&answer, "a")[..2], ["app.log.x: 2 -> 1", "deployer.log.count: removed"]);
     assert_eq!(details(&answer, "b"), ["is deployed as release 2"]);
     let deployed = |name: &str, release| (name.to_owned(), WantState::Deployed, release);
     assert_eq!(running.wanted(), [deployed("a", 3), deployed("b", 2), deployed("c", 1)]);
@@ -441,7 +445,7 @@ async fn an_application_is_deployed_stopped_rolled_back_and_destroyed_as_one() {
     // Release 2 is what release 1 was, but deployed; the one before that differs from release 3 is release 2.
     let answer = running.json("/api/v1/applications/x/rollback/0", json!({})).await.expect(200).json();
     assert_eq!(actions(&answer), action([("a", "update"), ("b", "create"), ("c", "remove")]));
-    assert_eq!(running.audited(audited), ["ROLLBACK a", "CREATE b", "DELETE c"]);
+    assert_eq!(running.audited(audited), ["ROLLBACK a", "DEPLOY b", "CREATE b", "DELETE c"]);
     let wanted: BTreeMap<String, (WantState, u32)> =
         running.wanted().into_iter().map(|(name, want, release)| (name, (want, release))).collect();
     assert_eq!(wanted["a"], (WantState::Deployed, 3));

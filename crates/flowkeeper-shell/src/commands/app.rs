@@ -20,7 +20,7 @@ pub(super) fn command() -> Command {
                 .args(name_args())
                 .arg(kind())
                 .arg(
-                    option("uri", "URI", "Its program: file:, http:, https:, maven: or docker:")
+                    option("uri", "URI", "Its program: builtin:, file:, http:, https:, maven: or docker:")
                         .required(true),
                 )
                 .arg(
@@ -48,9 +48,13 @@ pub(super) fn command() -> Command {
         )
         .subcommand(
             Command::new("list")
-                .about("Lists registered apps")
-                .arg(Arg::new("ID").value_name("TYPE:NAME").help("Show the versions of this app"))
-                .arg(option("id", "TYPE:NAME", "The same").hide(true).conflicts_with("ID")),
+                .about("Lists registered apps by type; with TYPE:NAME, the versions of one")
+                .arg(
+                    Arg::new("ID")
+                        .value_name("TYPE:NAME")
+                        .help("Show the versions of this app, their programs, and which is the default"),
+                )
+                .arg(option("id", "TYPE:NAME", "The same").conflicts_with("ID")),
         )
         .subcommand(
             Command::new("info")
@@ -234,4 +238,23 @@ fn split_id(id: &str) -> Result<(&str, &str), Failure> {
     id.split_once(':').ok_or_else(|| {
         Failure::usage(format!("'{id}' does not name an app: write TYPE:NAME, as source:time"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(name: &str) -> String {
+        let mut command = command();
+        command.find_subcommand_mut(name).expect("a command").render_help().to_string()
+    }
+
+    #[test]
+    fn the_help_names_every_scheme_and_the_versions_of_an_app() {
+        let register = help("register");
+        for scheme in ["builtin:", "file:", "http:", "https:", "maven:", "docker:"] {
+            assert!(register.contains(scheme), "{scheme} in {register}");
+        }
+        assert!(help("list").contains("--id <TYPE:NAME>"));
+    }
 }

@@ -1,5 +1,6 @@
 //! `stream …`: definitions and their deployment.
 
+mod changes;
 mod explain;
 mod release;
 mod watch;
@@ -190,11 +191,15 @@ async fn info(matches: &ArgMatches, client: &Client, ui: &mut Ui) -> Result<(), 
     let stream = client.deployment(name, true).await?;
     let mut table = Table::new(&["Stream Name", "Stream Definition", "Description", "Status"]);
     // What the user typed: the deployed text also holds everything that was computed, which follows below.
-    let typed = client.stream(name).await?.original_dsl_text;
-    table.row([&stream.stream_name, &typed, &stream.description, &stream.status]);
+    let definition = client.stream(name).await?;
+    let typed = &definition.original_dsl_text;
+    table.row([&stream.stream_name, typed, &stream.description, &stream.status]);
     ui.show(&stream, std::slice::from_ref(&stream.stream_name), &table)?;
     if ui.format != Format::Auto {
         return Ok(());
+    }
+    for line in changes::since_typed(name, typed, &definition.dsl_text) {
+        ui.print(&format!("{line}\n"));
     }
     if let Ok(serde_json::Value::Object(properties)) = serde_json::from_str(&stream.deployment_properties)
         && !properties.is_empty()

@@ -1,6 +1,7 @@
 //! Stream applications as users have them: files, real processes, real messages, and what is left after everything was killed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use flowkeeper_testkit::dev::{Dev, Ran, run_with_input};
@@ -206,6 +207,8 @@ fn everything_is_exported_and_applied_on_an_empty_server() {
     );
     assert_eq!(other.dev.run(["export"]).ok(), "", "nothing of it was done");
     dev.run(["export", "-f", &file, "--secrets"]).ok();
+    let mode = std::fs::metadata(&file).expect("written").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "secrets are for the owner alone");
     let told = apply(&other.dev, &file, &[]).ok();
     assert!(told.starts_with("apps\n  + sink:mine:1.0  register\nweb is release 1 now"), "{told}");
     assert_eq!(other.dev.run(["export", "--secrets"]).ok(), dev.run(["export", "--secrets"]).ok());
@@ -215,6 +218,24 @@ fn everything_is_exported_and_applied_on_an_empty_server() {
     let refused = apply(&other.dev, &file, &[]);
     assert_eq!(refused.code, 4, "{}", refused.stderr);
     assert!(refused.stderr.contains("stream 'loose' exists with another definition"), "{}", refused.stderr);
+
+    // What belongs to no application has properties only when it is deployed.
+    let text = "apps:\n- type: sink\n  name: new\n  version: '1'\n  uri: file:/none/new.jar\n---\n\
+                streams:\n- name: tuned\n  definition: time | log\n  properties: {app.log.level: WARN}\n";
+    std::fs::write(&file, text).expect("written");
+    let refused = apply(&other.dev, &file, &[]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("properties of 'tuned'"), "{}", refused.stderr);
+    assert!(!other.dev.run(["export"]).ok().contains("new.jar"), "nothing of it was done");
+    apply(&other.dev, &file, &["--deploy"]).ok();
+    assert!(other.dev.run(["export"]).ok().contains("app.log.level: WARN"));
+
+    // Streams that somebody removed are no reason to fail.
+    other.dev.run(["stream", "all", "destroy", "--force"]).ok();
+    let told = other.dev.run(["application", "undeploy", "web", "--wait"]).ok();
+    assert!(told.contains("Stream application 'web' is undeployed"), "{told}");
+    let told = other.dev.run(["application", "info", "web"]).ok();
+    assert!(told.contains("undeployed"), "{told}");
 }
 
 /// `count` streams of an application `many`, in one of their forms.

@@ -21,7 +21,7 @@ fn ask(dev: &Dev, method: &str, path: &str, json: Option<&str>) -> (u16, String)
 }
 
 /// Everything that can be read without knowing a secret.
-const READABLE: [&str; 22] = [
+const READABLE: [&str; 23] = [
     "/streams/definitions",
     "/streams/definitions/s",
     "/streams/definitions/s/related?nested=true",
@@ -37,6 +37,7 @@ const READABLE: [&str; 22] = [
     "/runtime/streams",
     "/audit-records?size=2000",
     "/apps?size=2000",
+    "/apps/sink/far",
     "/api/v1/streams/s",
     "/api/v1/streams/s/explain",
     "/api/v1/cluster",
@@ -52,6 +53,11 @@ fn no_answer_record_or_log_tells_a_secret() {
     let log = std::fs::File::create(folder.path().join("log")).expect("made");
     let dev =
         &Dev::start_logging(PROGRAM, &folder.path().join("data"), &["--log-level", "debug"], log.into());
+    let location =
+        format!("http://bob:{}@127.0.0.1:1/none/far-1.0.jar?token={}", canary("account"), canary("query"));
+    let (status, registered) =
+        ask(dev, "POST", &format!("/apps/sink/far?uri={}", encode(&location)), Some("{}"));
+    assert_eq!(status, 201, "{registered}");
     let definition = format!(
         "time --spring.my.password={} --spring.cloud.secret={} | log --info.token={}",
         canary("definition"),

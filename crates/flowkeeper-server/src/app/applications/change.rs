@@ -11,7 +11,7 @@ use flowkeeper_engine::phase::Phase;
 use super::super::streams::operation;
 use super::super::{Error, Failed};
 use super::check::{Wrongs, check_stream};
-use super::look::current;
+use super::look::{current, failures};
 use super::member::{Present, Target, owned};
 use super::order::places;
 use crate::clock;
@@ -53,6 +53,10 @@ pub struct Applied {
 pub(super) struct Before {
     read: Option<Versioned<ApplicationRecord>>,
     newest: Option<Arc<ApplicationReleaseRecord>>,
+    /// Number of the newest release that did not fail; 0 when there is none.
+    present: u32,
+    /// Releases that failed.
+    failed: BTreeMap<u32, String>,
     /// Old releases that the next one makes superfluous.
     outdated: Vec<u32>,
     /// By name, those of its streams that exist, and those of the goal.
@@ -86,6 +90,7 @@ pub(super) async fn attempt(state: &AppState, goal: &Goal, mut wrongs: Wrongs) -
     let changes: Vec<StreamChange> = decided.iter().map(|decided| decided.change.clone()).collect();
     let is_new = before.read.is_none();
     if goal.dry_run || !has_changed {
+        let release = before.present;
         let changes = ApplicationChanges { name: goal.name.clone(), release, changes, applied: false };
         return Ok(Applied { changes, is_new: false, written: None });
     }
@@ -108,6 +113,9 @@ impl Before {
         let present = current(model, name).ok();
         let numbers: Vec<u32> = model.application_releases(name).map(|release| release.n).collect();
         let (outdated, _) = numbers.split_at(numbers.len().saturating_sub(KEPT_RELEASES - 1));
+        let number = present.map_or(0, |present| present.n);
+        // What the application is stays, however often something else has failed since.
+        let outdated = outdated.iter().copied().filter(|old| *old != number).collect();
         let old = read.iter().flat_map(|read| read.record.streams.iter().map(String::as_str));
         let old: Vec<&str> = old.filter(|stream| owned(model, name, stream).is_some()).collect();
         let mut streams = BTreeMap::new();
@@ -139,7 +147,8 @@ impl Before {
         };
         let ailing = streams.iter().filter(|(stream, present)| present.current.is_some() && !is_well(stream));
         let ailing = ailing.map(|(stream, _)| stream.clone()).collect();
-        Ok(Before { read, newest, outdated: outdated.to_vec(), streams, ailing, is_running })
+        let failed = failures(model, name);
+        Ok(Before { read, newest, present: number, failed, outdated, streams, ailing, is_running })
     }
 
     /// The newest release; 0 when there is none.
@@ -165,6 +174,7 @@ impl Before {
             desc: goal.description.clone(),
             streams: members.iter().map(|member| member.name.clone()).collect(),
             rel: release,
+            failed: self.failed.clone(),
             op: operation(),
             at: clock::now(),
             extra: self.read.as_ref().map(|read| read.record.extra.clone()).unwrap_or_default(),

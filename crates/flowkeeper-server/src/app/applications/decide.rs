@@ -220,17 +220,21 @@ impl Decided {
             ChangeAction::Deploy => Action::Deploy,
             _ => Action::Update,
         };
-        let noted = |record: &StreamRecord| -> [AuditRecord; 1] {
-            // One short record each: there may be two hundred of them.
+        // One short record each: there may be two hundred of them.
+        let noted = |action: Action, record: &StreamRecord| -> [AuditRecord; 1] {
             [audit::stream(action, &record.name, &text(record))]
         };
         match step {
             Step::Create { record, release } => {
-                let write = write.create_stream(&record).audit(noted(&record));
-                release.iter().fold(write, |write, release| write.create_release(&record.name, release))
+                // As with a stream by itself: what is deployed is noted before what is created.
+                let write = write.create_stream(&record);
+                let write = release.iter().fold(write, |write, release| {
+                    write.create_release(&record.name, release).audit(noted(Action::Deploy, &record))
+                });
+                write.audit(noted(action, &record))
             }
             Step::Set { next, record, release } => {
-                let write = write.audit(noted(&record));
+                let write = write.audit(noted(action, &record));
                 match release {
                     Some(release) => next.add_to(write, *record, &release),
                     None => write.set_stream(&next.read, &record),

@@ -8,7 +8,7 @@ use super::look::current;
 use super::member::{masked, owned, properties};
 use crate::catalog::BUILTIN;
 use crate::meta::Model;
-use crate::meta::record::MemberRecord;
+use crate::meta::record::{MemberRecord, WantState};
 
 /// All documents, or that of one application. Secrets are masked unless `secrets`; what is masked cannot be applied again.
 ///
@@ -38,6 +38,10 @@ pub(super) fn document(model: &Model, name: &str, secrets: bool) -> Result<Docum
         // One that was destroyed by itself is part of the application all the same, and comes back with the next change.
         match (owned(model, name, member), known) {
             (None, Some(known)) => Some(remembered(known, secrets)),
+            // A stopped one shows what it is to be started as, which is not what a failed release made of it.
+            (Some(read), Some(known)) if read.record.want.state != WantState::Deployed => {
+                Some(remembered(known, secrets))
+            }
             _ => stream(model, member, known, secrets),
         }
     };

@@ -1,5 +1,7 @@
 //! What applications are, and what became of their releases.
 
+use std::collections::BTreeMap;
+
 use flowkeeper_api::applications::{
     Application, ApplicationRelease, ApplicationStream, ApplicationSummary, DocumentStream, ReleasedStream,
 };
@@ -104,7 +106,7 @@ pub(super) fn earlier<'a>(
 }
 
 /// The releases of streams that a release of an application made.
-fn made_by<'a>(
+pub(super) fn made_by<'a>(
     model: &'a Model,
     name: &'a str,
     release: &'a ApplicationReleaseRecord,
@@ -116,17 +118,42 @@ fn made_by<'a>(
     made.map(|member| (member.name.as_str(), member.rel))
 }
 
-/// Why a release of an application failed, if it did: what the stream says that failed by itself.
+/// The releases of an application that failed, with the reasons, those included that only its record still knows.
+pub(super) fn failures(model: &Model, name: &str) -> BTreeMap<u32, String> {
+    let failed = model
+        .application_releases(name)
+        .filter_map(|release| Some((release.n, failure(model, name, release)?)));
+    failed.collect()
+}
+
+/// Why a release of an application failed, if it did: what was noted, or what the stream says that failed by itself.
 fn failure(model: &Model, name: &str, release: &ApplicationReleaseRecord) -> Option<String> {
+    let noted = model.applications.get(name).and_then(|found| found.record.failed.get(&release.n));
+    if noted.is_some() {
+        return noted.cloned();
+    }
+    // All take over or none: when one did, those that did not were stopped by themselves meanwhile.
+    if made_by(model, name, release).any(|(stream, number)| has_taken_over(model, stream, number)) {
+        return None;
+    }
     let failed = made_by(model, name, release)
         .filter_map(|(stream, number)| Some((stream, model.failure(stream, number)?)));
     let (stream, reason) = failed.min_by_key(|(_, reason)| rollout::is_shared(reason))?;
     Some(format!("stream '{stream}': {reason}"))
 }
 
+/// Whether a release of a stream took the place of another one at some time.
+fn has_taken_over(model: &Model, stream: &str, number: u32) -> bool {
+    let Some((found, state)) = model.streams.get(stream).zip(model.states.get(stream)) else { return false };
+    let is_replacement = model.release(stream, number).is_some_and(|release| release.replaces.is_some());
+    let state = &state.record;
+    is_replacement && state.uid == found.uid && state.rel >= number && !state.failed.contains_key(&number)
+}
+
+/// One that was removed by itself does not run, and is one to start again.
 fn phase(model: &Model, application: &str, stream: &str) -> Phase {
-    let owned = owned(model, application, stream);
-    owned.and_then(|_| model.phase(stream)).map_or(Phase::Unknown, |phase| phase.phase)
+    let Some(_) = owned(model, application, stream) else { return Phase::Undeployed };
+    model.phase(stream).map_or(Phase::Unknown, |phase| phase.phase)
 }
 
 /// A stream of an application with its state.
@@ -137,11 +164,9 @@ fn described(model: &Model, application: &str, stream: DocumentStream) -> Applic
         definition,
         description,
         properties,
-        status: Phase::Unknown.key().to_owned(),
+        status: Phase::Undeployed.key().to_owned(),
         release: 0,
-        reason: Some(
-            "the application has no such stream any more: apply its file again to get it back".to_owned(),
-        ),
+        reason: Some("not there; apply or deploy creates it".to_owned()),
         settled: true,
     };
     let explained = owned(model, application, &name).and_then(|_| explain::stream(model, &name).ok());

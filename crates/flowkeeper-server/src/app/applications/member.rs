@@ -115,37 +115,39 @@ impl Present {
             lines.push(format!("description: '{}' -> '{}'", self.record().desc, target.description));
         }
         lines.extend(property_differences(&self.properties, &target.properties));
-        lines.extend(self.scaled().map(|(label, is, was)| format!("{label}: {is} copies -> {was}")));
         lines
     }
 
     /// Whether what is to run differs from what runs.
     pub(super) fn differs_in_what_runs(&self, target: &Target) -> bool {
-        self.text != target.text || self.properties != target.properties || self.scaled().next().is_some()
-    }
-
-    /// Apps of which somebody asked for other numbers of copies since: label, present number, number of the release.
-    fn scaled(&self) -> impl Iterator<Item = (&str, u32, u32)> {
-        let apps = self
-            .current
-            .iter()
-            .flat_map(|current| current.release.apps.iter().map(move |app| (current, app)));
-        apps.map(|(current, app)| (app.label.as_str(), current.count(app), app.count))
-            .filter(|(_, is, was)| is != was)
+        self.text != target.text || self.properties != target.properties
     }
 }
 
-/// The deployment properties of a stream: those it runs with, else those its application remembers, else those it ran with.
+/// The deployment properties of a stream: those it runs with, numbers of copies that were asked for since included, else those
+/// its application remembers, else those it ran with.
 pub(super) fn properties(
     model: &Model,
     name: &str,
     known: Option<&MemberRecord>,
 ) -> BTreeMap<String, String> {
     let is_running = model.stream(name).is_some_and(|stream| stream.record.want.state == WantState::Deployed);
-    match known.filter(|_| !is_running) {
-        Some(known) => known.properties.clone(),
-        None => model.shown(name).and_then(|shown| shown.properties().cloned()).unwrap_or_default(),
+    if let Some(known) = known.filter(|_| !is_running) {
+        return known.properties.clone();
     }
+    let mut properties = model.shown(name).and_then(|shown| shown.properties().cloned()).unwrap_or_default();
+    if let Some(release) = model.current_release(name).filter(|_| is_running) {
+        for app in &release.apps {
+            let key = format!("deployer.{}.count", app.label);
+            let said = properties.get(&key).or_else(|| properties.get("deployer.*.count"));
+            let said = said.map_or(Ok(1), |said| said.trim().parse::<u32>());
+            let is = model.count(name, release, app);
+            if said != Ok(is) {
+                properties.insert(key, is.to_string());
+            }
+        }
+    }
+    properties
 }
 
 /// A stream that exists and belongs to the application.

@@ -16,7 +16,7 @@ use flowkeeper_engine::rollout::{Rollout, Verdict, peers, standing};
 
 use super::Model;
 use crate::clock;
-use crate::meta::record::WantRecord;
+use crate::meta::record::{WantRecord, WantState};
 
 impl Model {
     /// The release that the stream is judged by, or ran last: the newest one, unless that failed to replace another.
@@ -28,7 +28,9 @@ impl Model {
         let found = self.streams.get(stream)?;
         let newest = found.record.want.rel;
         let state = self.states.get(stream).map(|state| &state.record).filter(|state| state.uid == found.uid);
-        let has_failed = state.filter(|state| state.failed.contains_key(&newest));
+        // One that was given up never ran alone, even when the stream was stopped before that was noted.
+        let is_given_up = |rel: u32| rel != 0 && rel != newest && found.record.want.cancelled == Some(newest);
+        let has_failed = state.filter(|state| state.failed.contains_key(&newest) || is_given_up(state.rel));
         Some(has_failed.map_or(newest, |state| state.rel))
     }
 
@@ -74,7 +76,8 @@ impl Model {
             generation: want.r#gen,
             want: Want::from(want.state),
             elapsed_ms: if replaces.is_some() {
-                release.map_or(0, |it| clock::elapsed_ms(&it.at))
+                // While nobody led, nothing could be seen of it: its time begins anew with this server.
+                release.map_or(0, |it| clock::elapsed_ms(&it.at)).min(self.watched_ms())
             } else {
                 0
             },
@@ -133,10 +136,14 @@ impl Model {
         };
         let is_healthy = says(stream, desired) == Some(Verdict::Healthy);
         let mut is_decided = false;
-        peers(self.members(group).filter(|name| *name != stream).map(|name| {
-            if let Some(reason) =
-                self.failure(name, self.streams.get(name).map_or(0, |found| found.record.want.rel))
-            {
+        // Whoever was stopped meanwhile has nothing to say any more.
+        let wanted = |name: &str| {
+            let found = self.streams.get(name)?;
+            (found.record.want.state == WantState::Deployed).then_some(found.record.want.rel)
+        };
+        let others = self.members(group).filter(|name| *name != stream);
+        peers(others.filter_map(|name| Some((name, wanted(name)?))).map(|(name, newest)| {
+            if let Some(reason) = self.failure(name, newest) {
                 return (name, Some(Verdict::Failed(reason.to_owned())));
             }
             if !is_healthy || is_decided {
@@ -200,7 +207,7 @@ fn planned(manifest: &Manifest, want: &WantRecord) -> Release {
         label: app.label.clone(),
         since: manifest.since(app),
         count: want.count(manifest.n, &app.label, app.count),
-        exclusive: rollout::is_exclusive(app),
+        exclusive: rollout::exclusive(app),
     };
     Release {
         number: manifest.n,

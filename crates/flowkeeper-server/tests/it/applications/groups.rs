@@ -154,6 +154,95 @@ async fn a_stream_that_is_stopped_meanwhile_does_not_hold_up_the_others() {
     puppet.until("it is under way", |model| NAMES.iter().all(|name| model.replacing(name).is_some())).await;
     running.delete("/streams/deployments/c").await.expect(200);
     puppet.until("the others take over", |model| releases(model)[..2] == [2, 2]).await;
+    assert_eq!(history(&running).await, ["2 current", "1 replaced"]);
+    running.stop().await;
+}
+
+/// Number by which the application is known in the list, in itself and to a change that changes nothing.
+async fn numbers(running: &Running, file: &Value) -> [Value; 3] {
+    let list = running.get("/api/v1/applications").await.expect(200).json();
+    let info = running.get("/api/v1/applications/x").await.expect(200).json();
+    let difference = running.apply("x", "dry-run=true", file).await.expect(200).json();
+    [&list[0], &info, &difference].map(|found| found["release"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stopped_before_it_took_over_is_given_up() {
+    let running = started().await;
+    let mut puppet = deployed(&running).await;
+    puppet.sick.insert("b".into(), 2);
+    let mut file = all("time --x=1 | log");
+    file["streams"][0]["properties"] = json!({"app.log.level": "DEBUG"});
+    running.apply("x", "", &file).await.expect(200);
+    puppet.until("it is under way", |model| NAMES.iter().all(|name| model.replacing(name).is_some())).await;
+    let stopped = running.json("/api/v1/applications/x/undeploy", json!({})).await.expect(200).json();
+    assert_eq!(stopped["release"], 1);
+    puppet.settle().await;
+    let told = history(&running).await;
+    assert!(told[0].starts_with("2 failed stream 'a': Stopped before it had taken the place"), "{told:?}");
+    assert_eq!(told[1], "1 current");
+    let found = running.get("/api/v1/applications/x").await.expect(200).json();
+    assert_eq!(
+        (&found["streams"][0]["definition"], &found["streams"][0]["properties"]),
+        (&json!("time | log"), &Value::Null)
+    );
+    assert_eq!(running.get("/streams/definitions/a").await.json()["originalDslText"], "time | log");
+    assert_eq!(numbers(&running, &file).await, [1, 1, 1]);
+    running.json("/api/v1/applications/x/deploy", json!({})).await.expect(200);
+    puppet.until("all run", |model| releases(model) == [3, 3, 3]).await;
+    let model_text = |name: &str| {
+        let model = running.server.meta().model();
+        model.current_release(name).map(|release| (release.dsl.clone(), release.properties.clone()))
+    };
+    for name in NAMES {
+        let (dsl, properties) = model_text(name).unwrap();
+        assert!(!dsl.contains("--x=1") && properties.is_empty(), "{name}: {dsl} {properties:?}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_stays_known_when_the_stream_that_failed_is_removed() {
+    let running = started().await;
+    let mut puppet = deployed(&running).await;
+    puppet.sick.insert("b".into(), 2);
+    let mut file = all("time | log");
+    file["streams"][1]["definition"] = json!("time --x=1 | log");
+    file["streams"][1]["properties"] = json!({"deployer.log.health.timeout-seconds": "1"});
+    running.apply("x", "", &file).await.expect(200);
+    puppet.settle().await;
+    assert!(history(&running).await[0].starts_with("2 failed stream 'b': "));
+    assert_eq!(numbers(&running, &file).await, [1, 1, 1]);
+    let destroyed = running.delete("/streams/definitions/b");
+    let is_gone = puppet.until("it is gone", |model| !model.streams.contains_key("b"));
+    tokio::join!(destroyed, is_gone).0.expect(200);
+    let told = history(&running).await;
+    assert!(told[0].starts_with("2 failed stream 'b': Did not detect apps to be healthy"), "{told:?}");
+    let found = running.get("/api/v1/applications/x").await.expect(200).json();
+    assert_eq!((&found["release"], &found["status"]), (&json!(1), &json!("partial")));
+    assert_eq!(
+        found["streams"][1],
+        json!({"name": "b", "definition": "time | log", "status": "undeployed", "release": 0,
+            "reason": "not there; apply or deploy creates it", "settled": true})
+    );
+    // With all of them gone nothing but the application knows.
+    let destroyed = running.delete("/streams/definitions");
+    let are_gone = puppet.until("all are gone", |model| model.streams.is_empty());
+    tokio::join!(destroyed, are_gone).0.expect(200);
+    let stopped = running.json("/api/v1/applications/x/undeploy", json!({})).await.expect(200).json();
+    assert_eq!((&stopped["applied"], &stopped["release"]), (&json!(false), &json!(1)));
+    let found = running.get("/api/v1/applications/x").await.expect(200).json();
+    assert_eq!((&found["release"], &found["status"]), (&json!(1), &json!("undeployed")));
+    let audited = running.audited(0).len();
+    running.json("/api/v1/applications/x/deploy", json!({})).await.expect(200);
+    let expected = NAMES.map(|name| [format!("DEPLOY {name}"), format!("CREATE {name}")]);
+    assert_eq!(running.audited(audited), expected.concat());
+    puppet.settle().await;
+    for name in NAMES {
+        let stream = running.get(&format!("/streams/definitions/{name}")).await.json();
+        assert_eq!(stream["originalDslText"], "time | log");
+    }
+    assert_eq!(history(&running).await[0], "3 current");
     running.stop().await;
 }
 

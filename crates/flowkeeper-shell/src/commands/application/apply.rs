@@ -22,6 +22,7 @@ pub(super) async fn apply(
 ) -> Result<(), Failure> {
     let documents = file::read(text(matches, "file").unwrap_or_default())?;
     let how = Apply { deploy: matches.get_flag("deploy"), adopt: matches.get_flag("adopt"), dry_run };
+    check_loose(client, &documents, how).await?;
     let mut report = Report::default();
     let mut result = Ok(());
     for document in &documents {
@@ -41,6 +42,32 @@ pub(super) async fn apply(
         }
     }
     Ok(())
+}
+
+/// Refuses properties that would be lost: a stream of no application has none until it is deployed.
+async fn check_loose(client: &Client, documents: &[Document], how: Apply) -> Result<(), Failure> {
+    let loose = documents.iter().filter(|document| document.name.is_none());
+    let loose = loose.flat_map(|document| &document.streams);
+    let with_properties: Vec<_> = loose.filter(|stream| !stream.properties.is_empty()).collect();
+    if how.deploy || with_properties.is_empty() {
+        return Ok(());
+    }
+    let present = client.export(None, true).await?;
+    let is_present =
+        |name: &str| present.iter().flat_map(|document| &document.streams).any(|stream| stream.name == name);
+    let lost: Vec<_> = with_properties
+        .iter()
+        .filter(|stream| !is_present(&stream.name))
+        .map(|stream| format!("'{}'", stream.name))
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "properties of {}, which belong to no stream application, are used when they are deployed and would be lost now: apply \
+         with --deploy, or give the document a name, which makes it a stream application; nothing was changed",
+        lost.join(", ")
+    )))
 }
 
 async fn one(client: &Client, document: &Document, how: Apply, report: &mut Report) -> Result<(), Failure> {

@@ -1,12 +1,16 @@
 //! Stream applications for people: what they are, and what changes of them.
 
 use flowkeeper_api::applications::{
-    Application, ApplicationChanges, ApplicationRelease, ApplicationSummary, ChangeAction, StreamChange,
+    Application, ApplicationChanges, ApplicationRelease, ApplicationStream, ApplicationSummary, ChangeAction,
+    StreamChange,
 };
 use serde::Serialize;
 
 use crate::table::Table;
 use crate::wait::in_one_line;
+
+/// Status of a stream that does not run and is not to.
+const UNDEPLOYED: &str = "undeployed";
 
 /// What a file changed, or would change.
 #[derive(Debug, Default, Serialize)]
@@ -70,7 +74,7 @@ pub(super) fn head(application: &ApplicationChanges, is_done: bool) -> String {
         (true, false) => format!("{name} is as it should be (release {release}): nothing was changed\n"),
         (false, _) if count == 0 => format!("{name} is as it should be (release {release})\n"),
         (false, _) if *release == 0 => format!("{name} would be new: {}\n", plural(changes.len(), "stream")),
-        (false, _) => format!("{name} would become release {}: {of} would change\n", release + 1),
+        (false, _) => format!("{name} would become another (release {release} now): {of} would change\n"),
     }
 }
 
@@ -139,8 +143,16 @@ pub(super) fn remarks(application: &Application) -> String {
 
 /// Why streams are not as wanted, a line each.
 pub(super) fn reasons(application: &Application) -> String {
-    let told =
-        application.streams.iter().filter_map(|stream| Some((&stream.name, stream.reason.as_deref()?)));
+    told(application.streams.iter())
+}
+
+/// Why streams that are to run do not, or not as wanted, a line each: one that is stopped or not there is none of them.
+pub(super) fn wrongs(application: &Application) -> String {
+    told(application.streams.iter().filter(|stream| stream.status != UNDEPLOYED))
+}
+
+fn told<'a>(streams: impl Iterator<Item = &'a ApplicationStream>) -> String {
+    let told = streams.filter_map(|stream| Some((&stream.name, stream.reason.as_deref()?)));
     told.map(|(name, reason)| format!("{name}: {}\n", shared_once(&in_one_line(reason)))).collect()
 }
 
@@ -217,7 +229,7 @@ mod tests {
         assert_eq!(
             report.describe(false),
             "apps\n  + sink:mine:1.0  register\n\
-             orders would become release 5: 3 of 4 streams would change\n\
+             orders would become another (release 4 now): 3 of 4 streams would change\n\
              \x20 ~ ingest  update\n\
              \x20     definition: b\n\
              \x20     before:     a\n\

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use flowkeeper_api::Client;
 use flowkeeper_api::applications::Application;
 
-use super::show::reasons;
+use super::show::wrongs;
 use crate::exit::Failure;
 use crate::ui::{Format, Ui};
 use crate::wait::in_one_line;
@@ -47,7 +47,7 @@ pub(super) async fn until_settled(
 
 fn judge(application: &Application, ui: &mut Ui) -> Result<(), Failure> {
     let Application { name, status, .. } = application;
-    let reasons = reasons(application);
+    let reasons = wrongs(application);
     if !reasons.is_empty() {
         return Err(Failure::failed(format!(
             "stream application '{name}' is not as wanted:\n{}",

@@ -34,17 +34,19 @@ fn describe(stream: &StreamExplanation) -> String {
         text.push_str(&format!("{rollout}\n"));
     }
     if let Some(awaits) = stream.awaits.as_ref().filter(|awaits| stream.rollout.as_ref() != Some(awaits)) {
-        text.push_str(&format!("awaited: {}\n", first_line(awaits)));
+        let awaits = first_line(awaits);
+        let word = if awaits.starts_with("nothing is awaited") { "" } else { "awaited: " };
+        text.push_str(&format!("{word}{awaits}\n"));
     }
     for app in &stream.apps {
         text.push_str(&format!("\n{} is {}\n", app.label, app.phase));
         for instance in &app.instances {
             let node = instance.node.as_ref().map(|node| format!(" on node {node}")).unwrap_or_default();
             let since = instance.since.as_ref().map(|at| format!(" since {at}")).unwrap_or_default();
-            let restarts = if instance.restarts > 0 {
-                format!(", {} restarts", instance.restarts)
-            } else {
-                String::new()
+            let restarts = match instance.restarts {
+                0 => String::new(),
+                1 => ", 1 restart".to_owned(),
+                many => format!(", {many} restarts"),
             };
             text.push_str(&format!("  {} is {}{node}{since}{restarts}\n", instance.id, instance.phase));
             if let Some(reason) = &instance.reason {
@@ -92,6 +94,25 @@ mod tests {
              awaited: s.log-v2-0 to be healthy: exit code 1\n\n\
              log is failed\n  s.log-v2-0 is failed on node n since 12:00, 3 restarts\n    why: exit code 1\n    | boom\n\n\
              What happened:\n  11:59 release 2 was asked for\n  12:00 s.log-v2-0 starting\n"
+        );
+    }
+
+    #[test]
+    fn it_is_told_when_nothing_is_awaited() {
+        let stream: StreamExplanation = serde_json::from_value(serde_json::json!({
+            "name": "s", "phase": "failed", "want": "deployed", "generation": 1, "release": 1, "active": 1,
+            "awaits": "nothing is awaited: s.log-v1-0 failed for good; deploy or update the stream",
+            "apps": [{"label": "log", "phase": "failed", "instances": [{
+                "id": "s.log-v1-0", "index": 0, "phase": "failed", "state": "failed", "reason": null,
+                "node": null, "restarts": 1, "exit": null, "since": null,
+            }]}],
+        }))
+        .expect("an explanation");
+        assert_eq!(
+            describe(&stream),
+            "s is failed (wanted: deployed, release 1)\n\
+             nothing is awaited: s.log-v1-0 failed for good; deploy or update the stream\n\n\
+             log is failed\n  s.log-v1-0 is failed, 1 restart\n"
         );
     }
 }

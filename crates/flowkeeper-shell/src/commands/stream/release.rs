@@ -2,6 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use flowkeeper_api::Client;
+use flowkeeper_api::releases::Release;
 use indexmap::IndexMap;
 
 use super::{await_phase, properties};
@@ -92,8 +93,13 @@ pub(super) async fn update(matches: &ArgMatches, client: &Client, ui: &mut Ui) -
 
 pub(super) async fn rollback(matches: &ArgMatches, client: &Client, ui: &mut Ui) -> Result<(), Failure> {
     let name = name(matches)?;
-    client.rollback_stream(name, release(matches)).await?;
-    ui.done(&format!("Rollback request has been sent for the stream '{name}'"), name);
+    let asked = release(matches);
+    // Without a number the release is named, and the same one is sent: what is printed is what happens. When there is none,
+    // the server says so.
+    let found = if asked == 0 { release_before(&client.history(name).await?) } else { None };
+    client.rollback_stream(name, found.unwrap_or(asked)).await?;
+    let target = found.map(|release| format!(" (to release {release})")).unwrap_or_default();
+    ui.done(&format!("Rollback request has been sent for the stream '{name}'{target}"), name);
     await_phase(matches, client, name, "deployed", ui).await
 }
 
@@ -161,6 +167,14 @@ pub(super) async fn platforms(client: &Client, ui: &mut Ui) -> Result<(), Failur
     ui.show(&platforms, &names, &table)
 }
 
+/// The release before the one that runs, or that ran last; releases that failed do not count, as they never ran.
+fn release_before(releases: &[Release]) -> Option<u32> {
+    let ran = || releases.iter().filter(|release| release.info.status.status_code != "FAILED");
+    let runs = ran().find(|release| release.info.status.status_code == "DEPLOYED");
+    let present = runs.map(|release| release.version).or_else(|| ran().map(|it| it.version).max())?;
+    ran().map(|release| release.version).filter(|version| *version < present).max()
+}
+
 fn list_option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     option(name, value, help).value_delimiter(',').action(ArgAction::Append)
 }
@@ -174,6 +188,7 @@ fn release_option(help: &'static str) -> Arg {
     option("releaseVersion", "NUMBER", help)
         .visible_alias("release-version")
         .default_value("0")
+        .hide_default_value(true)
         .value_parser(value_parser!(u32))
 }
 
@@ -187,4 +202,52 @@ fn package_options() -> [Arg; 2] {
         option("packageVersion", "VERSION", "For Skipper, which there is none of").hide(true),
         option("repoName", "NAME", "For Skipper, which there is none of").hide(true),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Releases as the server lists them, newest first.
+    fn releases(states: &[(u32, &str)]) -> Vec<Release> {
+        let release = |(version, state): &(u32, &str)| {
+            serde_json::from_value(serde_json::json!({
+                "name": "s", "version": version, "platformName": "default",
+                "info": {
+                    "status": {"statusCode": state, "platformStatus": null},
+                    "firstDeployed": "", "lastDeployed": "", "deleted": null, "description": "",
+                },
+                "pkg": {
+                    "metadata": {
+                        "apiVersion": "", "origin": "", "repositoryId": null, "repositoryName": "", "kind": "", "name": "s",
+                        "displayName": "", "version": "", "packageSourceUrl": "", "packageHomeUrl": "", "tags": "",
+                        "maintainer": "", "description": "", "sha256": "", "iconUrl": "",
+                    },
+                    "templates": [], "dependencies": [], "configValues": null, "fileHolders": [],
+                },
+                "configValues": {"raw": ""}, "manifest": {"data": ""},
+            }))
+            .expect("a release")
+        };
+        states.iter().map(release).collect()
+    }
+
+    #[test]
+    fn a_rollback_without_a_number_goes_to_the_release_before() {
+        let before = |states: &[(u32, &str)]| release_before(&releases(states));
+        assert_eq!(before(&[(3, "DEPLOYED"), (2, "DELETED"), (1, "DELETED")]), Some(2));
+        assert_eq!(before(&[(3, "DEPLOYED"), (2, "FAILED"), (1, "DELETED")]), Some(1));
+        assert_eq!(before(&[(3, "FAILED"), (2, "DEPLOYED"), (1, "DELETED")]), Some(1), "3 never ran");
+        assert_eq!(before(&[(2, "DELETED"), (1, "DELETED")]), Some(1), "an undeployed stream");
+        assert_eq!(before(&[(2, "FAILED"), (1, "DEPLOYED")]), None);
+        assert_eq!(before(&[]), None);
+    }
+
+    #[test]
+    fn the_help_does_not_speak_of_a_release_0() {
+        for mut command in [rollback_command(), manifest_command()] {
+            let help = command.render_help().to_string();
+            assert!(help.contains("--releaseVersion") && !help.contains("[default: 0]"), "{help}");
+        }
+    }
 }
