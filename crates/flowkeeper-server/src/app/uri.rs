@@ -27,6 +27,11 @@ pub fn check(uri: &str) -> Result<(), Error> {
     if let Some(at) = uri.find(is_illegal) {
         return invalid(format!("Illegal character in path at index {at}: {uri}"));
     }
+    if uri.contains(MASK) {
+        return invalid(format!(
+            "'{uri}' has stars where a secret was: write the real address, or export with --secrets"
+        ));
+    }
     match uri.split_once(':') {
         Some((scheme, rest))
             if !rest.is_empty() && SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) =>
@@ -207,6 +212,7 @@ mod tests {
             ("", "must not be empty"),
             ("not a uri", "at index 3"),
             ("gopher://x/a-1.jar", "'gopher'"),
+            ("http://bob:******@x/a-1.jar", "the real address"),
             ("time-1.0.jar", "no scheme"),
             ("file:///apps/plain.jar", "file:/apps/plain.jar, expected format"),
             ("maven://g:a", "maven coordinate"),

@@ -3,7 +3,7 @@
 use flowkeeper_api::applications::{Document, DocumentApp, DocumentStream};
 use flowkeeper_dsl::properties::Sanitizer;
 
-use super::super::{Error, apps};
+use super::super::{Error, apps, uri};
 use super::look::current;
 use super::member::{masked, owned, properties};
 use crate::catalog::BUILTIN;
@@ -18,7 +18,7 @@ pub fn export(model: &Model, application: Option<&str>, secrets: bool) -> Result
     if let Some(name) = application {
         return Ok(vec![document(model, name, secrets)?]);
     }
-    let mut documents = vec![Document { apps: registered(model), ..Document::default() }];
+    let mut documents = vec![Document { apps: registered(model, secrets), ..Document::default() }];
     for name in model.applications.keys() {
         documents.push(document(model, name, secrets)?);
     }
@@ -84,7 +84,8 @@ fn sanitized(mut stream: DocumentStream) -> DocumentStream {
 }
 
 /// Registered versions of apps that are not bundled, in the order in which they were registered.
-fn registered(model: &Model) -> Vec<DocumentApp> {
+fn registered(model: &Model, secrets: bool) -> Vec<DocumentApp> {
+    let told = |address: String| if secrets { address } else { uri::shown(&address) };
     let others = apps::list(model, &apps::Filter::default());
     let others = others.into_iter().filter(|app| !app.uri.starts_with(BUILTIN));
     let document = |app: apps::Listed| {
@@ -93,8 +94,8 @@ fn registered(model: &Model) -> Vec<DocumentApp> {
             kind: app.key.kind.name().to_owned(),
             name: app.key.name,
             version: Some(app.version),
-            uri: app.uri,
-            metadata_uri: app.metadata_uri,
+            uri: told(app.uri),
+            metadata_uri: app.metadata_uri.map(told),
             boot_version: entry.and_then(|entry| entry.record.boot.clone()),
             default: app.is_default,
         }
