@@ -81,7 +81,7 @@ fn first_message(dev: &Dev) {
 fn app_memory(dev: &Dev) {
     settle();
     let pids = dev.app_pids();
-    for (kind, label) in [("time", "first0~time~0"), ("log", "first0~log~0")] {
+    for (kind, label) in [("time", "first0~time~v1~0"), ("log", "first0~log~v1~0")] {
         row(&format!("idle bundled app `{kind}`, resident memory"), "<= 10 MB", &megabytes(pids[label]));
     }
 }

@@ -184,11 +184,14 @@ impl Model {
 
     /// Phase of a stream and its parts. `None`: there is no such stream.
     pub fn phase(&self, stream: &str) -> Option<StreamPhase> {
-        let desired = self.desired(stream)?;
+        let want = Want::from(self.streams.get(stream)?.record.want.state);
         // What does not run is undeployed whatever the nodes say; most streams of a list are answered here.
-        let observed =
-            if desired.want == Want::Deployed { self.observed(stream) } else { Observed::default() };
-        Some(phase(stream, &desired, self.placement(stream).as_ref(), &observed))
+        if want != Want::Deployed {
+            let desired = Desired { want, ..Desired::default() };
+            return Some(phase(stream, &desired, None, &Observed::default()));
+        }
+        let desired = self.desired(stream)?;
+        Some(phase(stream, &desired, self.placement(stream).as_ref(), &self.observed(stream)))
     }
 
     fn live_nodes(&self) -> BTreeMap<NodeId, NodeView> {
