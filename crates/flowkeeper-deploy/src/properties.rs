@@ -23,7 +23,8 @@ use crate::record::ManifestApp;
 pub(crate) use app::{APPLICATION_JSON, application_json};
 pub use error::DeployPropertyError;
 pub use given::deployer_property;
-use given::{Given, given, given_list, named, relaxed};
+pub(crate) use given::relaxed;
+use given::{Given, given, given_list, named};
 
 /// Grace time of a stop when none is given, as in SCDF's local deployer, in seconds.
 const SHUTDOWN_TIMEOUT_S: i64 = 30;

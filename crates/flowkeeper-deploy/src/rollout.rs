@@ -4,6 +4,7 @@
 use flowkeeper_engine::model::Exclusive;
 
 use crate::environment::{Launch, deployer_property};
+use crate::properties::relaxed;
 use crate::record::{Manifest, ManifestApp};
 
 /// Seconds that the apps of a release may take when none of them says otherwise; SCDF waits as long.
@@ -25,11 +26,8 @@ pub fn exclusive(app: &ManifestApp) -> Exclusive {
 
 /// With automatic rebalancing off, a consumer takes the partitions of its index; on, Kafka gives each partition to one member.
 fn reads_fixed_partitions(app: &ManifestApp) -> bool {
-    let letters = |text: &str| -> String {
-        text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
-    };
     let mut rebalance =
-        app.props.iter().filter(|(key, _)| letters(key).ends_with("consumer.autorebalanceenabled"));
+        app.props.iter().filter(|(key, _)| relaxed(key).ends_with("consumer.autorebalanceenabled"));
     rebalance.any(|(_, value)| value.trim().eq_ignore_ascii_case("false"))
 }
 

@@ -11,7 +11,7 @@ use crate::ui::Ui;
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Waits until stream `name` is in `phase`, showing progress.
+/// Waits until stream `name` is in `phase`, showing progress. A failed release that was `known` before the request does not count.
 ///
 /// # Errors
 /// When it failed (with the reason), disappeared, or `limit` has passed.
@@ -19,6 +19,7 @@ pub(crate) async fn until(
     client: &Client,
     name: &str,
     phase: &str,
+    known: Option<&str>,
     limit: Duration,
     ui: &mut Ui,
 ) -> Result<(), Failure> {
@@ -37,7 +38,7 @@ pub(crate) async fn until(
             _ => now.replaces.is_none() && now.active as usize <= instances,
         };
         if now.phase == phase && is_settled {
-            return match &now.rollout {
+            return match now.rollout.as_deref().filter(|told| Some(*told) != known) {
                 None => Ok(()),
                 Some(rollout) => Err(Failure::failed(format!("stream '{name}': {rollout}"))),
             };

@@ -57,7 +57,7 @@ pub(super) fn named(app: &ManifestApp) -> impl DoubleEndedIterator<Item = Given<
 }
 
 /// A name without what does not count: case, dashes, underscores; an index as one more element.
-pub(super) fn relaxed(name: &str) -> String {
+pub(crate) fn relaxed(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for c in name.chars() {
         match c {

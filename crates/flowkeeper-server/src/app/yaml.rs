@@ -99,7 +99,7 @@ fn double_quoted(text: &str) -> String {
 
 /// Whether a text without quotes reads back as just this text.
 fn is_plain(text: &str) -> bool {
-    let starts_well = text.starts_with(|c: char| c.is_alphabetic() || matches!(c, '/' | '$' | '_' | '.'));
+    let starts_well = text.starts_with(|c: char| c.is_alphabetic() || matches!(c, '/' | '$' | '_'));
     let is_word = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
     starts_well
         && !text.ends_with([' ', ':'])
@@ -107,7 +107,6 @@ fn is_plain(text: &str) -> bool {
         && !text.contains(" #")
         && !is_word.contains(&text.to_ascii_lowercase().as_str())
         && text.parse::<f64>().is_err()
-        && !text.starts_with(".")
 }
 
 #[cfg(test)]

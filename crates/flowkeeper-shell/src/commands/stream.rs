@@ -166,10 +166,22 @@ async fn await_phase(
     phase: &str,
     ui: &mut Ui,
 ) -> Result<(), Failure> {
+    await_phase_after(matches, client, name, phase, None, ui).await
+}
+
+/// As [`await_phase`], for a request that makes no release: a failure that was `known` before is none of it.
+async fn await_phase_after(
+    matches: &ArgMatches,
+    client: &Client,
+    name: &str,
+    phase: &str,
+    known: Option<&str>,
+    ui: &mut Ui,
+) -> Result<(), Failure> {
     if !matches.get_flag("wait") {
         return Ok(());
     }
-    wait::until(client, name, phase, seconds(matches)?, ui).await?;
+    wait::until(client, name, phase, known, seconds(matches)?, ui).await?;
     if ui.format != Format::Name {
         ui.done(&format!("Stream '{name}' is {phase}"), name);
     }

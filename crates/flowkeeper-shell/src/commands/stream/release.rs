@@ -5,7 +5,7 @@ use flowkeeper_api::Client;
 use flowkeeper_api::releases::Release;
 use indexmap::IndexMap;
 
-use super::{await_phase, properties};
+use super::{await_phase, await_phase_after, properties};
 use crate::commands::{flag, name, name_args, option, text};
 use crate::exit::Failure;
 use crate::table::Table;
@@ -111,9 +111,10 @@ pub(super) async fn scale(matches: &ArgMatches, client: &Client, ui: &mut Ui) ->
     let name = name(matches)?;
     let app = text(matches, "applicationName").unwrap_or_default();
     let count = matches.get_one::<u32>("count").copied().unwrap_or_default();
+    let known = if matches.get_flag("wait") { client.stream_state(name).await?.rollout } else { None };
     client.scale_stream(name, app, count).await?;
     ui.done(&format!("Scale request has been sent for the stream '{name}'"), name);
-    await_phase(matches, client, name, "deployed", ui).await
+    await_phase_after(matches, client, name, "deployed", known.as_deref(), ui).await
 }
 
 pub(super) async fn cancel(matches: &ArgMatches, client: &Client, ui: &mut Ui) -> Result<(), Failure> {
