@@ -3,6 +3,8 @@
 //! All are JSON with a version `v`. A field this version does not know is kept in `extra` and written back, so that a newer
 //! program's data survives an older one's rewrite. Long ones are stored as gzip, which their first two bytes tell.
 
+mod node;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
@@ -12,6 +14,8 @@ use flate2::write::GzEncoder;
 use indexmap::IndexMap;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
+
+pub use node::{LeaseRecord, LiveRecord, LoadRecord, NodeConfigRecord, NodeRecord, QuarantineRecord};
 
 /// Version written by this program; higher ones are refused on reading.
 pub const VERSION: u32 = 1;
@@ -172,6 +176,27 @@ pub struct ManifestApp {
     pub extra: Extra,
 }
 
+impl From<Exclusivity> for flowkeeper_engine::model::Exclusivity {
+    fn from(word: Exclusivity) -> Self {
+        match word {
+            Exclusivity::Shared => Self::Shared,
+            Exclusivity::BestEffort => Self::BestEffort,
+            Exclusivity::Strict => Self::Strict,
+        }
+    }
+}
+
+impl From<flowkeeper_engine::model::Exclusivity> for Exclusivity {
+    fn from(word: flowkeeper_engine::model::Exclusivity) -> Self {
+        use flowkeeper_engine::model::Exclusivity as Word;
+        match word {
+            Word::Shared => Self::Shared,
+            Word::BestEffort => Self::BestEffort,
+            Word::Strict => Self::Strict,
+        }
+    }
+}
+
 impl Manifest {
     /// An app of this release by its label.
     pub fn app(&self, label: &str) -> Option<&ManifestApp> {
@@ -203,6 +228,17 @@ pub enum Order {
     Stop,
 }
 
+/// How surely a copy of an app must be the only one with its index; what the words promise is said at
+/// [`flowkeeper_engine::model::Exclusivity`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exclusivity {
+    #[default]
+    Shared,
+    BestEffort,
+    Strict,
+}
+
 /// An order to one node about one instance. Written by the leader only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AssignmentRecord {
@@ -214,40 +250,11 @@ pub struct AssignmentRecord {
     pub t: u64,
     pub rel: u32,
     pub want: Order,
+    /// How surely this copy must be the only one.
+    #[serde(default)]
+    pub x: Exclusivity,
     /// Epoch of the leader that wrote it, for audit.
     pub le: u64,
-    #[serde(flatten)]
-    pub extra: Extra,
-}
-
-/// The persistent registration of a node. Written by its agent at each start.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeRecord {
-    #[serde(default = "version")]
-    pub v: u32,
-    /// Incarnation: differs with each start of the agent.
-    pub inc: String,
-    /// Machine the node lives on, so that a cloned node id is noticed.
-    pub machine: String,
-    #[serde(flatten)]
-    pub extra: Extra,
-}
-
-/// The ephemeral presence of an agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LiveRecord {
-    #[serde(default = "version")]
-    pub v: u32,
-    pub inc: String,
-    /// Boot id of the machine.
-    pub boot: String,
-    pub host: String,
-    /// App instances it may hold.
-    pub slots: u32,
-    /// Folder with the instances' logs, readable when the reader is on the same machine.
-    pub logs: String,
-    /// Version of the program.
-    pub sw: String,
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -261,6 +268,9 @@ pub struct StatusBucket {
     pub inc: String,
     /// By instance, in the form `stream~label~v<release>~index`.
     pub inst: BTreeMap<String, StatusEntry>,
+    /// In the first bucket: how busy the node is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadRecord>,
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -273,6 +283,8 @@ pub enum StatusState {
     Fetching,
     Starting,
     Running,
+    /// Stopped in its tracks because its node lost contact; goes on when that returns in time.
+    Frozen,
     Backoff,
     Failed,
     Stopping,

@@ -19,6 +19,8 @@ pub const STATE: &str = "/state";
 pub const NODES_REG: &str = "/nodes/reg";
 /// One ephemeral per live agent.
 pub const NODES_LIVE: &str = "/nodes/live";
+/// One record per node of what people decided about it; absent: nothing.
+pub const NODES_CFG: &str = "/nodes/cfg";
 /// One directory of orders per node.
 pub const NODES_ASSIGN: &str = "/nodes/assign";
 /// One directory of status buckets per node.
@@ -88,6 +90,10 @@ pub fn node_registration(node: &NodeId) -> String {
 
 pub fn node_live(node: &NodeId) -> String {
     format!("{NODES_LIVE}/{}", encode(&node.0))
+}
+
+pub fn node_config(node: &NodeId) -> String {
+    format!("{NODES_CFG}/{}", encode(&node.0))
 }
 
 /// The directory of a node's orders.

@@ -13,6 +13,7 @@
 //! be tested, explained or tried out ("what if") without a cluster. Start with [`model`], then [`planner`].
 
 pub mod binding;
+pub mod criteria;
 pub mod model;
 pub mod phase;
 pub mod planner;

@@ -1,8 +1,14 @@
 //! The words the planner thinks in: instances, terms, releases, placements and what nodes report.
 
+mod node;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+
+pub use crate::criteria::Criteria;
+pub use node::{Closed, NodeTraits, NodeView, Presence, Resources};
 
 /// Names one app instance: stream, label of the app in it, the release that made this copy, and the index among its
 /// copies. Copies of two releases can therefore run side by side while one replaces the other.
@@ -83,7 +89,7 @@ pub struct Release {
 }
 
 /// One app of a release.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReleaseApp {
     pub label: String,
     /// The release in which it last changed: its instances are carried over from there.
@@ -92,6 +98,37 @@ pub struct ReleaseApp {
     pub count: u32,
     /// What its copies cannot share.
     pub exclusive: Exclusive,
+    /// How surely one of its copies must be the only one with its index.
+    pub exclusivity: Exclusivity,
+    /// What it asks of a node.
+    pub needs: Needs,
+}
+
+/// What becomes of an instance whose node cannot be reached: whether a second copy with its index may run meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exclusivity {
+    /// It may: the copies share the work, or doing it twice does no harm.
+    #[default]
+    Shared,
+    /// The control plane never orders two, but a copy that lost its contact runs on.
+    BestEffort,
+    /// Never: a copy that lost its contact is frozen before another one may start.
+    Strict,
+}
+
+/// What an app asks of the node that runs a copy of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Thousandths of a processor that are set aside for it; 0: none.
+    pub cpu_m: u32,
+    /// Memory in MiB that is set aside for it; 0: none.
+    pub mem_mib: u32,
+    /// Which nodes it may run on; `None`: all.
+    pub criteria: Option<Arc<Criteria>>,
+    /// Whether no two of its copies may be on one host. Otherwise they are only kept apart as far as possible.
+    pub apart: bool,
+    /// Whether it is to be near the other apps of its stream.
+    pub together: bool,
 }
 
 /// Whether two copies of an app with one index may run at the same time while one release replaces another.
@@ -158,6 +195,8 @@ pub enum InstanceState {
     Fetching,
     Starting,
     Running,
+    /// Stopped in its tracks because its node lost its contact; goes on when that returns in time.
+    Frozen,
     /// Exited; will be started again after a pause.
     Backoff,
     /// Exited too often, or could not be started at all; nothing will happen without a person.
@@ -180,27 +219,39 @@ pub struct Report {
     pub reason: Option<String>,
 }
 
-/// A node as far as placement needs it.
+/// An order that stands beside a newer one for the same instance on another node: the instance is moving.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeView {
-    pub id: NodeId,
-    /// False when it is cordoned or draining: what runs there stays, nothing new arrives.
-    pub schedulable: bool,
-    /// App instances it may hold.
-    pub slots: u32,
-    /// App instances it holds now, of all streams.
-    pub used: u32,
+pub struct Leaving {
+    pub order: Assignment,
+    /// What its node reports about it.
+    pub report: Option<Report>,
 }
 
 /// What is observed of one stream, and of the nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Live nodes only.
-    pub nodes: BTreeMap<NodeId, NodeView>,
-    /// Reports of live nodes (of their present incarnation) about instances of this stream.
+    /// All nodes that are known, live and lost ones.
+    pub nodes: Arc<BTreeMap<NodeId, NodeView>>,
+    /// Reports of live nodes (of their present incarnation) about instances of this stream, under the newest order of each.
     pub reports: BTreeMap<InstanceId, Report>,
-    /// Orders that stand, for instances of this stream.
+    /// Of each instance of this stream that has any, the order with the highest term.
     pub assignments: BTreeMap<InstanceId, Assignment>,
+    /// Orders with lower terms.
+    pub leaving: BTreeMap<InstanceId, Vec<Leaving>>,
+    /// Why nothing is moved off lost nodes at present, if so: too many of them are lost at once.
+    pub brake: Option<String>,
+}
+
+impl Observed {
+    /// The node, if it is live.
+    pub fn live(&self, node: &NodeId) -> Option<&NodeView> {
+        self.nodes.get(node).filter(|node| node.presence == Presence::Live)
+    }
+
+    /// Whether any node is live.
+    pub fn has_live_node(&self) -> bool {
+        self.nodes.values().any(|node| node.presence == Presence::Live)
+    }
 }
 
 impl Placement {

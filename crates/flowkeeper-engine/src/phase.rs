@@ -123,10 +123,10 @@ fn instance_phase(
     let slot = placement.and_then(|placement| placement.slot(id));
     let Some((slot, node)) = slot.and_then(|slot| Some((slot, slot.node.as_ref()?))) else {
         let reason =
-            if observed.nodes.is_empty() { "no node is alive" } else { "waiting for a place on a node" };
+            if !observed.has_live_node() { "no node is alive" } else { "waiting for a place on a node" };
         return (Phase::Deploying, Some(reason.to_owned()));
     };
-    if !observed.nodes.contains_key(node) {
+    if observed.live(node).is_none() {
         return (Phase::Unknown, Some(format!("node {node} does not answer")));
     }
     let report = observed.reports.get(id).filter(|report| report.term == slot.term);
@@ -137,6 +137,7 @@ fn instance_phase(
         InstanceState::Running if report.ready => Phase::Deployed,
         InstanceState::Failed | InstanceState::Backoff => Phase::Failed,
         InstanceState::Stopped | InstanceState::Stopping => Phase::Undeployed,
+        InstanceState::Frozen => Phase::Unknown,
         _ if report.failing => Phase::Failed,
         InstanceState::Pending
         | InstanceState::Fetching
@@ -211,13 +212,12 @@ mod tests {
         let slot = Slot { index: 0, node: Some(node.clone()), term: Term(1), release: 1 };
         let placement =
             Placement { apps: BTreeMap::from([("log".to_owned(), vec![slot])]), ..Placement::default() };
-        let view = NodeView { id: node.clone(), schedulable: true, slots: 1, used: 1 };
         let of = |state, ready, failing| {
             let report = Report { term: Term(1), state, ready, failing, reason: None };
             let observed = Observed {
-                nodes: BTreeMap::from([(node.clone(), view.clone())]),
+                nodes: BTreeMap::from([(node.clone(), NodeView::open("n", 1))]).into(),
                 reports: BTreeMap::from([(id.clone(), report)]),
-                assignments: BTreeMap::new(),
+                ..Observed::default()
             };
             instance_phase(&id, Some(&placement), &observed).0
         };

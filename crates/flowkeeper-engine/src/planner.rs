@@ -178,7 +178,7 @@ impl<'a> Planning<'a> {
     /// The instance runs no more under this order: its node says so, or its node is gone (an agent that comes back stops
     /// whatever has no order before it accepts new ones).
     fn has_stopped(&self, instance: &InstanceId, order: &Assignment) -> bool {
-        if !self.observed.nodes.contains_key(&order.node) {
+        if self.observed.live(&order.node).is_none() {
             return true;
         }
         let report = self.observed.reports.get(instance);
@@ -246,7 +246,7 @@ impl<'a> Planning<'a> {
 
     /// The least loaded node with room; a rendezvous hash decides between equals.
     fn choose_node(&self, instance: &InstanceId) -> Result<NodeId, String> {
-        if self.observed.nodes.is_empty() {
+        if !self.observed.has_live_node() {
             return Err("no node is alive; start an agent with 'flowkeeper agent'".to_owned());
         }
         let load = |id: &NodeId, used: u32| used + self.added.get(id).copied().unwrap_or(0);
@@ -254,11 +254,13 @@ impl<'a> Planning<'a> {
             .observed
             .nodes
             .values()
-            .filter(|node| node.schedulable && load(&node.id, node.used) < node.slots)
-            .min_by_key(|node| (load(&node.id, node.used), rendezvous(instance, &node.id)));
+            .filter(|node| node.is_live() && node.closed.is_none())
+            .filter(|node| load(&node.id, node.used.slots) < node.capacity.slots)
+            .min_by_key(|node| (load(&node.id, node.used.slots), rendezvous(instance, &node.id)));
         best.map(|node| node.id.clone()).ok_or_else(|| {
-            let full = self.observed.nodes.values().filter(|node| node.schedulable).count();
-            let closed = self.observed.nodes.len() - full;
+            let live = self.observed.nodes.values().filter(|node| node.is_live());
+            let (closed, full): (Vec<_>, Vec<_>) = live.partition(|node| node.closed.is_some());
+            let (closed, full) = (closed.len(), full.len());
             format!("no node has room: {full} full, {closed} cordoned; add an agent or raise its slots")
         })
     }

@@ -185,7 +185,7 @@ fn judge(instance: &InstanceId, placement: &Placement, observed: &Observed) -> V
         return Verdict::Waiting(format!("{who} waits for a place on a node"));
     };
     let report = observed.reports.get(instance).filter(|report| report.term == slot.term);
-    let Some(report) = report.filter(|_| observed.nodes.contains_key(node)) else {
+    let Some(report) = report.filter(|_| observed.live(node).is_some()) else {
         return Verdict::Waiting(format!("node {node} has not reported {who}"));
     };
     let because = |what: &str| match &report.reason {

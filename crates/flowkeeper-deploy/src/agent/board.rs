@@ -90,7 +90,7 @@ impl Board {
             let entries = self.entries.iter().filter(|(instance, _)| znode::bucket_of(instance) == *bucket);
             let inst = entries.map(|(instance, entry)| (instance.to_string(), entry.clone())).collect();
             let document =
-                StatusBucket { v: VERSION, inc: incarnation.to_owned(), inst, extra: Default::default() };
+                StatusBucket { v: VERSION, inc: incarnation.to_owned(), inst, ..StatusBucket::default() };
             txn.set(znode::status_bucket(&self.node, *bucket), encode(&document), None)
         });
         (!txn.is_empty()).then_some(txn)
@@ -116,6 +116,7 @@ fn story(entry: &StatusEntry) -> String {
         StatusState::Starting => "starting",
         StatusState::Running if entry.ready => "running and healthy",
         StatusState::Running => "running, not healthy yet",
+        StatusState::Frozen => "frozen: its node lost contact",
         StatusState::Backoff => "ended, to be started again",
         StatusState::Failed => "failed",
         StatusState::Stopping => "stopping",

@@ -89,7 +89,7 @@ async fn attempt(connection: &Connection, options: &Options) -> Result<Registrat
     let incarnation = uuid::Uuid::new_v4().simple().to_string();
     let extra =
         old.as_ref().and_then(|(record, _)| Some(record.as_ref().ok()?.extra.clone())).unwrap_or_default();
-    let record = encode(&NodeRecord { v: VERSION, inc: incarnation.clone(), machine, extra });
+    let record = encode(&NodeRecord { v: VERSION, inc: incarnation.clone(), machine, guard: 0, extra });
     let version = old.as_ref().map_or(0, |(_, version)| version + 1);
     txn = match old {
         Some((_, version)) => txn.set(&reg, record, version),
@@ -103,7 +103,7 @@ async fn attempt(connection: &Connection, options: &Options) -> Result<Registrat
         slots: options.slots,
         logs: options.data.join("instances").display().to_string(),
         sw: env!("CARGO_PKG_VERSION").to_owned(),
-        extra: Default::default(),
+        ..LiveRecord::default()
     };
     txn = txn.create_ephemeral(&live, encode(&record));
     match connection.commit(txn).await {

@@ -3,6 +3,8 @@
 mod groups;
 mod histories;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::model::{Exclusive, NodeView, Release, Report, Uid};
 use crate::phase::{Phase, phase};
@@ -36,12 +38,12 @@ impl World {
 
     fn join(&mut self, name: &str) {
         let id = NodeId(name.into());
-        self.observed.nodes.insert(id.clone(), NodeView { id, schedulable: true, slots: 10, used: 0 });
+        Arc::make_mut(&mut self.observed.nodes).insert(id, NodeView::open(name, 10));
     }
 
     fn leave(&mut self, name: &str) {
         let id = NodeId(name.into());
-        self.observed.nodes.remove(&id);
+        Arc::make_mut(&mut self.observed.nodes).remove(&id);
         let orders = &self.observed.assignments;
         self.observed
             .reports
@@ -56,7 +58,7 @@ impl World {
                 label: (*label).into(),
                 since: number,
                 count: *count,
-                exclusive: Exclusive::No,
+                ..ReleaseApp::default()
             })
             .collect();
         self.desired.release = Some(Release { number, apps, ..Release::default() });
@@ -294,7 +296,8 @@ fn without_a_node_it_waits_and_says_so() {
 #[test]
 fn a_full_node_takes_nothing() {
     let mut world = World::with_nodes(&["n"]);
-    world.observed.nodes.get_mut(&NodeId("n".into())).expect("joined").used = 10;
+    let nodes = Arc::make_mut(&mut world.observed.nodes);
+    nodes.get_mut(&NodeId("n".into())).expect("joined").used.slots = 10;
     world.deploy(&[("x", 1)]);
     assert_eq!(
         world.plan().unplaced[0].1,

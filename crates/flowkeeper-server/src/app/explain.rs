@@ -230,6 +230,7 @@ fn state_name(state: StatusState) -> &'static str {
         StatusState::Fetching => "fetching",
         StatusState::Starting => "starting",
         StatusState::Running => "running",
+        StatusState::Frozen => "frozen",
         StatusState::Backoff => "backoff",
         StatusState::Failed => "failed",
         StatusState::Stopping => "stopping",

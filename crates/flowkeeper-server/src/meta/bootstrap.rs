@@ -65,7 +65,8 @@ pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
 async fn lay_out(connection: &Connection) -> Result<(), LayoutError> {
     let client = connection.client();
     let everyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    let nodes = [znode::NODES_REG, znode::NODES_LIVE, znode::NODES_ASSIGN, znode::NODES_STATUS];
+    let nodes =
+        [znode::NODES_REG, znode::NODES_LIVE, znode::NODES_CFG, znode::NODES_ASSIGN, znode::NODES_STATUS];
     let roots = [paths::LEADER, paths::SERVERS, paths::APPS, paths::AUDIT].into_iter().chain(SHARDED);
     for path in roots.chain(nodes) {
         client.mkdir(path, &everyone).await?;

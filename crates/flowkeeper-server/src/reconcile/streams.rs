@@ -237,6 +237,7 @@ impl Streams<'_> {
                     t: term.0,
                     rel: instance.release,
                     want: Order::Run,
+                    x: Default::default(),
                     le: self.leadership.epoch,
                     extra: Default::default(),
                 };

@@ -27,16 +27,7 @@ pub(crate) struct Puppet<'a> {
 impl Puppet<'_> {
     pub(crate) async fn join(running: &Running) -> Puppet<'_> {
         let node = NodeId("n1".to_owned());
-        let live = LiveRecord {
-            v: 1,
-            inc: INCARNATION.to_owned(),
-            boot: String::new(),
-            host: String::new(),
-            slots: 1000,
-            logs: String::new(),
-            sw: String::new(),
-            extra: Extra::default(),
-        };
+        let live = LiveRecord { v: 1, inc: INCARNATION.to_owned(), slots: 1000, ..LiveRecord::default() };
         let txn = Txn::new()
             .create(znode::statuses(&node), Vec::new())
             .create(znode::assignments(&node), Vec::new());

@@ -164,7 +164,7 @@ impl Model {
         self.observed_on(stream, self.live_nodes())
     }
 
-    fn observed_on(&self, stream: &str, nodes: BTreeMap<NodeId, NodeView>) -> Observed {
+    fn observed_on(&self, stream: &str, nodes: Arc<BTreeMap<NodeId, NodeView>>) -> Observed {
         let mut observed = Observed { nodes, ..Observed::default() };
         for (instance, (node, order)) in self.assignments_of(stream) {
             let AssignmentRecord { uid, t, want, .. } = &*order.record;
@@ -194,13 +194,14 @@ impl Model {
         Some(phase(stream, &desired, self.placement(stream).as_ref(), &self.observed(stream)))
     }
 
-    fn live_nodes(&self) -> BTreeMap<NodeId, NodeView> {
+    fn live_nodes(&self) -> Arc<BTreeMap<NodeId, NodeView>> {
         let live = self.nodes.iter().filter_map(|(id, node)| Some((id, node.live.as_ref()?)));
-        live.map(|(id, live)| {
-            let used = self.used.get(id).copied().unwrap_or(0);
-            (id.clone(), NodeView { id: id.clone(), schedulable: true, slots: live.slots, used })
-        })
-        .collect()
+        let views = live.map(|(id, live)| {
+            let mut view = NodeView::open(id.0.clone(), live.slots);
+            view.used.slots = self.used.get(id).copied().unwrap_or(0);
+            (id.clone(), view)
+        });
+        Arc::new(views.collect())
     }
 }
 
@@ -211,6 +212,7 @@ fn planned(manifest: &Manifest, want: &WantRecord) -> Release {
         since: manifest.since(app),
         count: want.count(manifest.n, &app.label, app.count),
         exclusive: rollout::exclusive(app),
+        ..ReleaseApp::default()
     };
     Release {
         number: manifest.n,
@@ -226,6 +228,7 @@ fn report(status: &StatusEntry) -> Report {
         StatusState::Fetching => InstanceState::Fetching,
         StatusState::Starting => InstanceState::Starting,
         StatusState::Running => InstanceState::Running,
+        StatusState::Frozen => InstanceState::Frozen,
         StatusState::Backoff => InstanceState::Backoff,
         StatusState::Failed => InstanceState::Failed,
         StatusState::Stopping => InstanceState::Stopping,

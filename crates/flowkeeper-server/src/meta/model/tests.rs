@@ -94,7 +94,7 @@ fn a_stream_is_deployed_when_its_live_node_says_so() {
     assert_eq!(fed.phase(), Phase::Deploying);
     running(&mut fed, "one");
     assert_eq!(fed.phase(), Phase::Deployed);
-    assert_eq!(fed.model.observed("s").nodes[&node()].used, 1);
+    assert_eq!(fed.model.observed("s").nodes[&node()].used.slots, 1);
 }
 
 #[test]
