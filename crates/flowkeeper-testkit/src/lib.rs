@@ -17,6 +17,7 @@
 pub mod dev;
 pub mod golden;
 pub mod http;
+pub mod torture;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,364 @@
+//! A whole cluster as real processes on one machine: ZooKeeper, a broker, servers, agents with probes as their apps, and on
+//! every line to ZooKeeper a proxy that can be cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::Signal;
+
+use super::ensemble::{Ensemble, Ticks};
+use super::proxy::Proxy;
+use crate::dev::{is_alive, signal};
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Members of an Apache ensemble; 0: our own embedded server.
+    pub zookeepers: usize,
+    pub ticks: Ticks,
+    pub servers: usize,
+    pub agents: usize,
+    /// More flags for every agent, and for agents by number.
+    pub agent_flags: Vec<String>,
+    pub flags_of: BTreeMap<usize, Vec<String>>,
+    /// More flags for every server.
+    pub server_flags: Vec<String>,
+    /// More environment for every role: switches for faults that are built in.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            zookeepers: 3,
+            ticks: Ticks { tick_ms: 500, sync_limit: 4 },
+            servers: 3,
+            agents: 5,
+            agent_flags: vec!["--lease-profile".into(), "fast".into()],
+            flags_of: BTreeMap::new(),
+            server_flags: Vec::new(),
+            env: BTreeMap::new(),
+        }
+    }
+}
+
+/// A process of ours with its folder, and its own lines to ZooKeeper.
+#[derive(Debug)]
+pub struct Role {
+    pub name: String,
+    folder: PathBuf,
+    args: Vec<String>,
+    child: Option<Child>,
+    /// One per server of ZooKeeper.
+    pub lines: Vec<Proxy>,
+    /// Where it listens, as it said last.
+    pub addr: Option<String>,
+}
+
+/// A running cluster. Dropping it kills everything of it.
+#[derive(Debug)]
+pub struct System {
+    program: PathBuf,
+    /// The program whose copies are the app instances.
+    pub probe: PathBuf,
+    pub folder: PathBuf,
+    env: BTreeMap<String, String>,
+    /// Apache's servers; `None`: our own is used.
+    pub ensemble: Option<Ensemble>,
+    pub embedded: Option<Role>,
+    broker: Option<Role>,
+    pub servers: Vec<Role>,
+    pub agents: Vec<Role>,
+}
+
+impl System {
+    /// Starts everything below `folder` and returns when all roles say that they are ready. `None`: Apache ZooKeeper cannot be
+    /// had here.
+    pub fn start(program: &Path, probe: &Path, folder: &Path, plan: &Plan) -> Option<System> {
+        let mut system = System {
+            program: program.to_owned(),
+            probe: probe.to_owned(),
+            folder: folder.to_owned(),
+            env: plan.env.clone(),
+            ensemble: None,
+            embedded: None,
+            broker: None,
+            servers: Vec::new(),
+            agents: Vec::new(),
+        };
+        if plan.zookeepers > 0 {
+            system.ensemble = Some(Ensemble::start(folder, plan.zookeepers, plan.ticks)?);
+        } else {
+            let mut role = system.role("zookeeper", &["zookeeper", "--zookeeper-listen", "127.0.0.1:0"]);
+            system.spawn(&mut role);
+            system.embedded = Some(role);
+        }
+        let mut broker = system.role("broker", &["broker", "--broker-listen", "127.0.0.1:0"]);
+        system.spawn(&mut broker);
+        let bootstrap = broker.addr.clone().expect("the broker said where it listens");
+        system.broker = Some(broker);
+        for own in 0..plan.servers {
+            let mut args = vec!["server", "--listen", "127.0.0.1:0", "--broker", &bootstrap];
+            args.extend(plan.server_flags.iter().map(String::as_str));
+            let mut role = system.role(&format!("server{own}"), &args);
+            system.connect(&mut role);
+            system.spawn(&mut role);
+            system.servers.push(role);
+        }
+        for own in 0..plan.agents {
+            let name = format!("n{own}");
+            let mut args = vec!["agent", "--name", &name];
+            let more = plan.flags_of.get(&own).into_iter().flatten();
+            args.extend(plan.agent_flags.iter().chain(more).map(String::as_str));
+            let mut role = system.role(&name, &args);
+            system.connect(&mut role);
+            system.spawn(&mut role);
+            system.agents.push(role);
+        }
+        Some(system)
+    }
+
+    /// Folder of the ledger.
+    pub fn oracle(&self) -> PathBuf {
+        self.folder.join("oracle")
+    }
+
+    fn role(&self, name: &str, args: &[&str]) -> Role {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        Role {
+            name: name.to_owned(),
+            folder,
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            child: None,
+            lines: Vec::new(),
+            addr: None,
+        }
+    }
+
+    /// Gives a role lines of its own to ZooKeeper.
+    fn connect(&self, role: &mut Role) {
+        let targets: Vec<SocketAddr> = match (&self.ensemble, &self.embedded) {
+            (Some(ensemble), _) => (0..ensemble.len()).map(|own| ensemble.client(own)).collect(),
+            (None, Some(embedded)) => embedded.addr.iter().filter_map(|addr| addr.parse().ok()).collect(),
+            (None, None) => Vec::new(),
+        };
+        role.lines = targets.into_iter().map(Proxy::start).collect();
+        let hosts: Vec<_> = role.lines.iter().map(|line| line.addr().to_string()).collect();
+        role.args.extend(["--zookeeper".to_owned(), format!("{}/flowkeeper", hosts.join(","))]);
+    }
+
+    fn spawn(&self, role: &mut Role) {
+        start(&self.program, &self.env, role);
+    }
+
+    /// Starts a server that was killed; it may listen elsewhere now.
+    pub fn start_server(&mut self, own: usize) {
+        start(&self.program, &self.env, &mut self.servers[own]);
+    }
+
+    /// Starts an agent that was killed or stopped.
+    pub fn start_agent(&mut self, own: usize) {
+        start(&self.program, &self.env, &mut self.agents[own]);
+    }
+
+    /// Starts an agent whose failure is the point; gives what it said and its exit code.
+    pub fn try_agent(&self, name: &str, folder: &Path) -> (i32, String) {
+        let hosts: Vec<_> = self.agents[0].lines.iter().map(|line| line.addr().to_string()).collect();
+        let zookeeper = format!("{}/flowkeeper", hosts.join(","));
+        let output = clean(&self.program, folder, &self.env)
+            .args(["agent", "--name", name, "--zookeeper", &zookeeper, "--data"])
+            .arg(folder)
+            .output()
+            .expect("the binary starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap_or(-1), said)
+    }
+
+    /// Starts our own ZooKeeper again on its old address.
+    pub fn start_embedded(&mut self) {
+        if let Some(role) = &mut self.embedded {
+            if let Some(addr) = role.addr.clone() {
+                role.args = ["zookeeper".to_owned(), "--zookeeper-listen".to_owned(), addr].into();
+            }
+            start(&self.program, &self.env, role);
+        }
+    }
+
+    /// Kills everything on a node at once, as a power cut does: agent, shims, apps.
+    pub fn kill_node(&mut self, own: usize) {
+        let pids = self.agents[own].instance_pids();
+        self.agents[own].kill();
+        pids.into_iter().filter(|pid| self.is_ours(*pid)).for_each(|pid| signal(pid, Signal::KILL));
+    }
+
+    /// Stops everything on a node in its tracks, as a paused virtual machine, or lets it go on.
+    pub fn pause_node(&self, own: usize, is_paused: bool) {
+        let how = if is_paused { Signal::STOP } else { Signal::CONT };
+        self.agents[own].signal(how);
+        self.agents[own]
+            .instance_pids()
+            .into_iter()
+            .filter(|pid| self.is_ours(*pid))
+            .for_each(|pid| signal(pid, how));
+    }
+
+    fn is_ours(&self, pid: u32) -> bool {
+        let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        exe == self.program || exe == self.probe
+    }
+
+    /// The probes that run, frozen ones included: SCDF's names of the instances, with their pids.
+    pub fn probes(&self) -> BTreeMap<String, Vec<u32>> {
+        let mut found: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        let own = format!("\"oracle\":\"{}\"", self.oracle().display());
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            if fs::read_link(entry.path().join("exe")).ok().as_ref() != Some(&self.probe) || !is_alive(pid) {
+                continue;
+            }
+            let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
+            let environ = String::from_utf8_lossy(&environ);
+            if !environ.contains(&own) {
+                continue;
+            }
+            let guid = environ
+                .split('\0')
+                .find_map(|variable| variable.strip_prefix("SPRING_CLOUD_APPLICATION_GUID="));
+            found.entry(guid.unwrap_or_default().to_owned()).or_default().push(pid);
+        }
+        found
+    }
+
+    /// The pids of all probes.
+    pub fn pids(&self) -> BTreeSet<u32> {
+        self.probes().into_values().flatten().collect()
+    }
+
+    /// The servers that run, by their addresses.
+    pub fn apis(&self) -> Vec<String> {
+        self.servers
+            .iter()
+            .filter(|server| server.is_running())
+            .filter_map(|server| server.addr.clone())
+            .collect()
+    }
+}
+
+impl Role {
+    pub fn is_running(&self) -> bool {
+        self.child.as_ref().is_some_and(|child| is_alive(child.id()))
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it wrote on standard error so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Kills the process alone.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks the process to end and waits for it.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            signal(child.id(), Signal::TERM);
+            let _ = child.wait();
+        }
+    }
+
+    pub fn signal(&self, how: Signal) {
+        if let Some(child) = &self.child {
+            signal(child.id(), how);
+        }
+    }
+
+    /// Holds back everything between the process and ZooKeeper, or lets it pass again.
+    pub fn cut_off(&self, is_cut: bool) {
+        self.lines.iter().for_each(|line| line.hold(is_cut));
+    }
+
+    /// Pids of shims and apps, as their folders tell.
+    pub fn instance_pids(&self) -> Vec<u32> {
+        let states = fs::read_dir(self.folder.join("node/instances")).into_iter().flatten().flatten();
+        let states = states.filter_map(|entry| {
+            let text = fs::read(entry.path().join("state.json")).ok()?;
+            serde_json::from_slice::<serde_json::Value>(&text).ok()
+        });
+        let pids = states.flat_map(|state| ["shim", "app"].map(|part| state[part]["pid"].as_u64()));
+        pids.flatten().filter_map(|pid| u32::try_from(pid).ok()).collect()
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        for own in 0..self.agents.len() {
+            self.pause_node(own, false);
+            self.kill_node(own);
+        }
+        let roles = self.servers.iter_mut().chain(&mut self.broker).chain(&mut self.embedded);
+        roles.for_each(|role| {
+            role.signal(Signal::CONT);
+            role.kill();
+        });
+        self.pids().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+    }
+}
+
+/// The binary in an environment of its own.
+fn clean(program: &Path, home: &Path, env: &BTreeMap<String, String>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("HOME", home).env("LC_ALL", "C").envs(env);
+    #[expect(clippy::disallowed_methods, reason = "programs under test need the path of the machine")]
+    let path = std::env::var_os("PATH");
+    command.envs(path.map(|path| ("PATH", path)));
+    command
+}
+
+/// Starts a role and returns when it is ready.
+fn start(program: &Path, env: &BTreeMap<String, String>, role: &mut Role) {
+    let log = fs::File::options().create(true).append(true).open(role.folder.join("log")).expect("a log");
+    let mut child = clean(program, &role.folder, env)
+        .args(&role.args)
+        .arg("--data")
+        .arg(&role.folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    loop {
+        let Some(Ok(line)) = lines.next() else {
+            let _ = child.wait();
+            panic!("{} ended before it was ready: {}", role.name, role.log());
+        };
+        if let Some((_, addr)) = line.split_once(" listening on ") {
+            role.addr = Some(addr.to_owned());
+        }
+        if line == "flowkeeper: ready" {
+            break;
+        }
+    }
+    // Read on, so that the process never blocks on a full pipe.
+    drop(std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop)));
+    role.child = Some(child);
+}
