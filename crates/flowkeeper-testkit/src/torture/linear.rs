@@ -8,18 +8,18 @@
 
 use std::collections::HashSet;
 
-/// What a stream definition is for this purpose: what was said when it was made, and how often its wanted state was changed.
-pub type Value = Option<(String, u64)>;
+/// What a stream definition is for this purpose: what was said when it was made, and whether it is to run.
+pub type Value = Option<(String, bool)>;
 
 /// A request about one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Makes the definition, with a description that no other has.
     Create(String),
-    /// Changes what is wanted, if so many changes were made before.
-    Update {
-        expected: u64,
-    },
+    /// Makes it run: compare and set, because one that is to run already is refused.
+    Deploy,
+    /// Lets it run no more, whether it did or not.
+    Undeploy,
     Delete,
     /// Reads with strong consistency.
     Read,
@@ -50,12 +50,11 @@ pub struct Call {
 /// The state after `op` has the given outcome in `state`; `None`: it cannot.
 fn after(state: &Value, op: &Op, outcome: &Outcome) -> Option<Value> {
     let done = match (op, state) {
-        (Op::Create(text), None) => Some(Some((text.clone(), 0))),
-        (Op::Update { expected }, Some((text, count))) if count == expected => {
-            Some(Some((text.clone(), count + 1)))
-        }
+        (Op::Create(text), None) => Some(Some((text.clone(), false))),
+        (Op::Deploy, Some((text, false))) => Some(Some((text.clone(), true))),
+        (Op::Undeploy, Some((text, _))) => Some(Some((text.clone(), false))),
         (Op::Delete, Some(_)) => Some(None),
-        (Op::Create(_) | Op::Update { .. } | Op::Delete | Op::Read, _) => None,
+        (Op::Create(_) | Op::Deploy | Op::Undeploy | Op::Delete | Op::Read, _) => None,
     };
     match outcome {
         Outcome::Done => done,
@@ -133,8 +132,8 @@ mod tests {
         Op::Create(text.into())
     }
 
-    fn found(text: &str, count: u64) -> Outcome {
-        Outcome::Found(Some((text.into(), count)))
+    fn found(text: &str, is_deployed: bool) -> Outcome {
+        Outcome::Found(Some((text.into(), is_deployed)))
     }
 
     #[test]
@@ -142,12 +141,14 @@ mod tests {
         let history = [
             call(made("a"), Outcome::Done, 0, 10),
             call(made("b"), Outcome::Refused, 5, 20),
-            call(Op::Read, found("a", 0), 11, 15),
-            call(Op::Update { expected: 0 }, Outcome::Done, 16, 30),
-            call(Op::Read, found("a", 0), 17, 29),
-            call(Op::Read, found("a", 1), 18, 29),
-            call(Op::Delete, Outcome::Done, 31, 40),
-            call(Op::Read, Outcome::Found(None), 35, 36),
+            call(Op::Read, found("a", false), 11, 15),
+            call(Op::Deploy, Outcome::Done, 16, 30),
+            call(Op::Read, found("a", false), 17, 29),
+            call(Op::Read, found("a", true), 18, 29),
+            call(Op::Deploy, Outcome::Refused, 31, 32),
+            call(Op::Undeploy, Outcome::Done, 33, 34),
+            call(Op::Delete, Outcome::Done, 35, 40),
+            call(Op::Read, Outcome::Found(None), 36, 37),
         ];
         assert_eq!(check(&history), Ok(()));
     }
@@ -158,8 +159,8 @@ mod tests {
         assert!(check(&lost).is_err());
         let stale = [
             call(made("a"), Outcome::Done, 0, 1),
-            call(Op::Update { expected: 0 }, Outcome::Done, 2, 3),
-            call(Op::Read, found("a", 0), 4, 5),
+            call(Op::Deploy, Outcome::Done, 2, 3),
+            call(Op::Read, found("a", false), 4, 5),
         ];
         assert!(check(&stale).is_err());
         let winners = [call(made("a"), Outcome::Done, 0, 9), call(made("b"), Outcome::Done, 1, 8)];
@@ -167,20 +168,20 @@ mod tests {
         let back = [
             call(made("a"), Outcome::Done, 0, 1),
             call(Op::Delete, Outcome::Done, 2, 3),
-            call(Op::Read, found("a", 0), 4, 5),
+            call(Op::Read, found("a", false), 4, 5),
         ];
         assert!(check(&back).is_err());
     }
 
     #[test]
     fn an_unknown_outcome_may_have_happened_late_or_never() {
-        for seen in [Outcome::Found(None), found("a", 0)] {
+        for seen in [Outcome::Found(None), found("a", false)] {
             let history = [call(made("a"), Outcome::Unknown, 0, 1), call(Op::Read, seen, 50, 60)];
             assert_eq!(check(&history), Ok(()));
         }
         let both = [
             call(made("a"), Outcome::Unknown, 0, 1),
-            call(Op::Read, found("a", 0), 50, 60),
+            call(Op::Read, found("a", false), 50, 60),
             call(Op::Read, Outcome::Found(None), 61, 62),
         ];
         assert!(check(&both).is_err(), "it cannot unhappen");

@@ -3,6 +3,7 @@
 
 mod leader;
 mod node;
+mod store;
 mod zookeeper;
 
 use std::fmt;
@@ -71,7 +72,7 @@ impl fmt::Debug for Scenario {
 
 /// All scenarios, in the order of the catalogue.
 pub fn all() -> Vec<Scenario> {
-    [leader::SCENARIOS, node::SCENARIOS, zookeeper::SCENARIOS].concat()
+    [store::SCENARIOS, leader::SCENARIOS, node::SCENARIOS, zookeeper::SCENARIOS].concat()
 }
 
 /// The time in which a cluster with the fast profile comes to rest after the last fault: detection, fencing, start of a probe,
