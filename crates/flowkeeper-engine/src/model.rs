@@ -129,6 +129,9 @@ pub struct Needs {
     pub apart: bool,
     /// Whether it is to be near the other apps of its stream.
     pub together: bool,
+    /// Milliseconds that a copy that may overlap waits for its lost node to return while others do its work; `None`: the
+    /// usual time ([`crate::planner::RETURN_MS`]).
+    pub return_ms: Option<u64>,
 }
 
 /// Whether two copies of an app with one index may run at the same time while one release replaces another.
@@ -242,10 +245,48 @@ pub struct Observed {
     pub brake: Option<String>,
 }
 
+impl Report {
+    /// It runs and answers its health check.
+    pub fn is_ready(&self) -> bool {
+        self.ready && self.state == InstanceState::Running
+    }
+}
+
 impl Observed {
     /// The node, if it is live.
     pub fn live(&self, node: &NodeId) -> Option<&NodeView> {
         self.nodes.get(node).filter(|node| node.presence == Presence::Live)
+    }
+
+    /// Whether a copy of the instance's app is ready somewhere else than under its newest order: a copy with another index or
+    /// of another release, or its own that is leaving.
+    pub fn is_ready_elsewhere(&self, instance: &InstanceId) -> bool {
+        let mut others = self.assignments.iter().filter(|(it, _)| *it != instance && it.app == instance.app);
+        let mut leaving =
+            self.leaving.iter().filter(|(it, _)| it.app == instance.app).flat_map(|(_, all)| all);
+        others
+            .any(|(it, order)| self.reports.get(it).is_some_and(|report| self.is_ready_under(order, report)))
+            || leaving
+                .any(|it| it.report.as_ref().is_some_and(|report| self.is_ready_under(&it.order, report)))
+    }
+
+    /// The node on which a copy of a moving instance is ready under an order older than the instance's slot.
+    pub fn moving_from(&self, instance: &InstanceId, placement: &Placement) -> Option<&NodeId> {
+        let slot = placement.slot(instance)?;
+        let newest = self.assignments.get(instance).map(|order| (order, self.reports.get(instance)));
+        let older = self.leaving.get(instance).into_iter().flatten();
+        let mut orders =
+            newest.into_iter().chain(older.map(|leaving| (&leaving.order, leaving.report.as_ref())));
+        let found = orders.find(|(order, report)| {
+            order.uid == placement.uid
+                && order.term < slot.term
+                && report.is_some_and(|report| self.is_ready_under(order, report))
+        });
+        found.map(|(order, _)| &order.node)
+    }
+
+    fn is_ready_under(&self, order: &Assignment, report: &Report) -> bool {
+        report.term == order.term && report.is_ready() && self.live(&order.node).is_some()
     }
 
     /// Whether any node is live.

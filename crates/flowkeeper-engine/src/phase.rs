@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Desired, InstanceId, InstanceState, Observed, Placement};
+use crate::model::{Desired, InstanceId, InstanceState, NodeId, Observed, Placement, ReleaseApp, Slot};
+use crate::planner::explain_loss;
 use crate::rollout::{Rollout, Verdict, verdict};
 
 /// State of an instance, an app or a stream, in SCDF's words.
@@ -80,9 +81,11 @@ pub fn phase(
     };
     let rollout = Rollout::of(desired, placement);
     let Some(judged) = rollout.judged() else { return result };
-    for instance in rollout.running().into_iter().flat_map(|app| app.instances(name)) {
-        let found = instance_phase(&instance, placement, observed);
-        result.instances.insert(instance, found);
+    for app in rollout.running() {
+        for instance in app.instances(name) {
+            let found = instance_phase(app, &instance, placement, observed);
+            result.instances.insert(instance, found);
+        }
     }
     for app in &judged.apps {
         let phases: Vec<_> = app.instances(name).map(|instance| result.instances[&instance].0).collect();
@@ -116,6 +119,7 @@ pub fn phase(
 }
 
 fn instance_phase(
+    app: &ReleaseApp,
     id: &InstanceId,
     placement: Option<&Placement>,
     observed: &Observed,
@@ -126,18 +130,49 @@ fn instance_phase(
             if !observed.has_live_node() { "no node is alive" } else { "waiting for a place on a node" };
         return (Phase::Deploying, Some(reason.to_owned()));
     };
-    if observed.live(node).is_none() {
-        return (Phase::Unknown, Some(format!("node {node} does not answer")));
+    let (phase, reason) = newest_phase(app, id, slot, node, observed);
+    let from = placement.and_then(|placement| observed.moving_from(id, placement));
+    match from.filter(|_| phase != Phase::Deployed) {
+        // Its old copy does the work until the new one can.
+        Some(from) => {
+            let why = reason.map_or(String::new(), |reason| format!(": {reason}"));
+            (Phase::Deployed, Some(format!("runs on node {from} while it moves to node {node}{why}")))
+        }
+        None => (phase, reason),
+    }
+}
+
+/// What the copy under the newest order is.
+fn newest_phase(
+    app: &ReleaseApp,
+    id: &InstanceId,
+    slot: &Slot,
+    node: &NodeId,
+    observed: &Observed,
+) -> (Phase, Option<String>) {
+    if let Some(lost) = explain_loss(app, id, node, observed) {
+        return (Phase::Unknown, Some(lost));
     }
     let report = observed.reports.get(id).filter(|report| report.term == slot.term);
     let Some(report) = report else {
-        return (Phase::Deploying, Some(format!("node {node} has not reported yet")));
+        let older = observed.leaving.get(id).and_then(|leaving| leaving.first());
+        let reason = match older.map(|leaving| &leaving.order.node) {
+            Some(from) => format!("moves from node {from} to node {node}, which has not reported yet"),
+            None => format!("node {node} has not reported yet"),
+        };
+        return (Phase::Deploying, Some(reason));
     };
     let phase = match report.state {
         InstanceState::Running if report.ready => Phase::Deployed,
         InstanceState::Failed | InstanceState::Backoff => Phase::Failed,
         InstanceState::Stopped | InstanceState::Stopping => Phase::Undeployed,
-        InstanceState::Frozen => Phase::Unknown,
+        InstanceState::Frozen => {
+            let why = report.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+            return (
+                Phase::Unknown,
+                Some(format!("frozen on node {node}, whose contact to ZooKeeper is broken{why}")),
+            );
+        }
         _ if report.failing => Phase::Failed,
         InstanceState::Pending
         | InstanceState::Fetching
@@ -182,7 +217,7 @@ pub fn aggregate_apps(phases: impl Iterator<Item = Phase>) -> Phase {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{NodeId, NodeView, Report, Slot, Term};
+    use crate::model::{NodeView, Report, Term};
     use Phase::{Deployed, Deploying, Error, Failed, Partial, Undeployed, Unknown};
 
     #[test]
@@ -219,7 +254,7 @@ mod tests {
                 reports: BTreeMap::from([(id.clone(), report)]),
                 ..Observed::default()
             };
-            instance_phase(&id, Some(&placement), &observed).0
+            instance_phase(&ReleaseApp::default(), &id, Some(&placement), &observed).0
         };
         assert_eq!(of(Starting, false, false), Deploying);
         assert_eq!(of(Running, false, false), Deploying);
@@ -228,6 +263,7 @@ mod tests {
         assert_eq!(of(Starting, false, true), Failed);
         assert_eq!(of(Running, false, true), Failed);
         assert_eq!(of(Stopping, false, true), Undeployed);
+        assert_eq!(of(InstanceState::Frozen, false, false), Unknown);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 use crate::model::{
     Desired, InstanceId, InstanceState, Observed, Peers, Placement, Release, ReleaseApp, Want,
 };
+use crate::planner::explain_loss;
 
 /// How the reason begins of a release that failed because one of its group did.
 const TOGETHER: &str = "Went back together with stream ";
@@ -162,8 +163,9 @@ fn own_verdict(
         return Verdict::Failed(format!("Cancelled after {} ms.", desired.elapsed_ms));
     }
     let mut waiting = None;
-    for instance in to.instances(name) {
-        match judge(&instance, placement, observed) {
+    let instances = to.apps.iter().flat_map(|app| app.instances(name).map(move |instance| (app, instance)));
+    for (app, instance) in instances {
+        match judge(app, &instance, placement, observed) {
             Verdict::Healthy => {}
             Verdict::Waiting(what) => waiting = waiting.or(Some(what)),
             failed @ Verdict::Failed(_) => return failed,
@@ -178,14 +180,21 @@ fn own_verdict(
     }
 }
 
-fn judge(instance: &InstanceId, placement: &Placement, observed: &Observed) -> Verdict {
+fn judge(app: &ReleaseApp, instance: &InstanceId, placement: &Placement, observed: &Observed) -> Verdict {
     let who = format!("{}-{}", instance.app, instance.index);
     let Some((slot, node)) = placement.slot(instance).and_then(|slot| Some((slot, slot.node.as_ref()?)))
     else {
         return Verdict::Waiting(format!("{who} waits for a place on a node"));
     };
+    // While it moves, its old copy does the work.
+    if observed.moving_from(instance, placement).is_some() {
+        return Verdict::Healthy;
+    }
+    if let Some(lost) = explain_loss(app, instance, node, observed) {
+        return Verdict::Waiting(format!("{who} is out of reach: {lost}"));
+    }
     let report = observed.reports.get(instance).filter(|report| report.term == slot.term);
-    let Some(report) = report.filter(|_| observed.live(node).is_some()) else {
+    let Some(report) = report else {
         return Verdict::Waiting(format!("node {node} has not reported {who}"));
     };
     let because = |what: &str| match &report.reason {
@@ -196,6 +205,7 @@ fn judge(instance: &InstanceId, placement: &Placement, observed: &Observed) -> V
         InstanceState::Running if report.ready => Verdict::Healthy,
         InstanceState::Failed => Verdict::Failed(because("failed")),
         InstanceState::Backoff => Verdict::Waiting(because("ended and is started again")),
+        InstanceState::Frozen => Verdict::Waiting(because("is frozen")),
         _ => Verdict::Waiting(because("is not healthy yet")),
     }
 }

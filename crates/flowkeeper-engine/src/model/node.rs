@@ -72,6 +72,28 @@ pub struct NodeView {
     pub penalty: u8,
 }
 
+impl Resources {
+    /// These and `more`.
+    #[must_use]
+    pub fn with(self, more: Resources) -> Resources {
+        Resources {
+            slots: self.slots.saturating_add(more.slots),
+            cpu_m: self.cpu_m.saturating_add(more.cpu_m),
+            mem_mib: self.mem_mib.saturating_add(more.mem_mib),
+        }
+    }
+
+    /// These but for `less`.
+    #[must_use]
+    pub fn without(self, less: Resources) -> Resources {
+        Resources {
+            slots: self.slots.saturating_sub(less.slots),
+            cpu_m: self.cpu_m.saturating_sub(less.cpu_m),
+            mem_mib: self.mem_mib.saturating_sub(less.mem_mib),
+        }
+    }
+}
+
 impl NodeView {
     /// A live and open node on a host of its own that limits nothing but the number of its instances.
     pub fn open(id: impl Into<String>, slots: u32) -> NodeView {

@@ -1,181 +1,19 @@
 //! The planner against a little world that carries out its actions.
 
+mod deaths;
 mod groups;
 mod histories;
+mod moves;
+mod world;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Exclusive, NodeView, Release, Report, Uid};
+use crate::model::{Exclusive, Uid};
 use crate::phase::{Phase, phase};
-
-/// Metadata and nodes of one stream, in memory; agents obey at once when told to [`World::obey`].
-#[derive(Clone, Default)]
-struct World {
-    name: &'static str,
-    desired: Desired,
-    placement: Option<Placement>,
-    observed: Observed,
-    removed: bool,
-    /// Releases whose instances never become healthy.
-    sick: BTreeSet<u32>,
-    /// Those that fail for good instead of just not being ready.
-    dead: BTreeSet<u32>,
-}
-
-impl World {
-    fn with_nodes(names: &[&str]) -> World {
-        let mut world = World {
-            name: "s",
-            desired: Desired { uid: Uid("1".into()), ..Desired::default() },
-            ..World::default()
-        };
-        for name in names {
-            world.join(name);
-        }
-        world
-    }
-
-    fn join(&mut self, name: &str) {
-        let id = NodeId(name.into());
-        Arc::make_mut(&mut self.observed.nodes).insert(id, NodeView::open(name, 10));
-    }
-
-    fn leave(&mut self, name: &str) {
-        let id = NodeId(name.into());
-        Arc::make_mut(&mut self.observed.nodes).remove(&id);
-        let orders = &self.observed.assignments;
-        self.observed
-            .reports
-            .retain(|instance, _| orders.get(instance).is_some_and(|order| order.node != id));
-    }
-
-    fn deploy(&mut self, apps: &[(&str, u32)]) {
-        let number = self.desired.release.as_ref().map_or(1, |release| release.number + 1);
-        let apps = apps
-            .iter()
-            .map(|(label, count)| ReleaseApp {
-                label: (*label).into(),
-                since: number,
-                count: *count,
-                ..ReleaseApp::default()
-            })
-            .collect();
-        self.desired.release = Some(Release { number, apps, ..Release::default() });
-        self.desired.base = None;
-        self.desired.want = Want::Deployed;
-        self.desired.generation += 1;
-    }
-
-    /// Asks for a release that replaces the running one, as the server does: only `changed` apps get a new copy.
-    fn update(&mut self, changed: &[&str]) {
-        let newest = self.desired.release.clone().expect("deployed");
-        let current = self.placement.as_ref().map_or(newest.number, |placement| placement.release);
-        let base =
-            if current == newest.number { newest.clone() } else { self.desired.base.clone().expect("kept") };
-        let number = newest.number + 1;
-        let mut apps = base.apps.clone();
-        apps.iter_mut().filter(|app| changed.contains(&&*app.label)).for_each(|app| app.since = number);
-        self.desired.release = Some(Release { number, replaces: Some(base.number), patience_ms: 1000, apps });
-        self.desired.base = Some(base);
-        self.desired.elapsed_ms = 0;
-        self.desired.generation += 1;
-    }
-
-    fn want(&mut self, want: Want) {
-        self.desired.want = want;
-        self.desired.generation += 1;
-    }
-
-    fn plan(&self) -> Plan {
-        plan(self.name, &self.desired, self.placement.as_ref(), &self.observed)
-    }
-
-    /// Carries out one plan, as the leader's transaction would.
-    fn step(&mut self) -> Vec<Action> {
-        let plan = self.plan();
-        self.placement = Some(plan.placement);
-        self.carry_out(&plan.actions);
-        plan.actions
-    }
-
-    /// Carries out the first writes of a plan, as a leader does that dies between two transactions: the placement, then orders.
-    /// Gives back how many there were.
-    fn step_at_most(&mut self, writes: usize) -> usize {
-        let plan = self.plan();
-        let is_new = self.placement.as_ref() != Some(&plan.placement);
-        self.placement = Some(plan.placement);
-        let orders = plan.actions.len().min(writes - usize::from(is_new));
-        self.carry_out(&plan.actions[..orders]);
-        orders + usize::from(is_new)
-    }
-
-    fn carry_out(&mut self, actions: &[Action]) {
-        for action in actions.iter().cloned() {
-            match action {
-                Action::Assign { instance, node, term } => {
-                    let order = Assignment { node, uid: self.desired.uid.clone(), term, stop: false };
-                    assert!(
-                        self.observed.assignments.insert(instance, order).is_none(),
-                        "an order was overwritten"
-                    );
-                }
-                Action::Stop { instance, .. } => {
-                    self.observed.assignments.get_mut(&instance).expect("stops a standing order").stop = true;
-                }
-                Action::Withdraw { instance, .. } => {
-                    self.observed.assignments.remove(&instance).expect("withdraws a standing order");
-                    self.observed.reports.remove(&instance);
-                }
-                Action::Remove => self.removed = true,
-            }
-        }
-    }
-
-    /// Live agents start what they are told to run and stop what they are told to stop.
-    fn obey(&mut self) {
-        for (instance, order) in &self.observed.assignments {
-            if !self.observed.nodes.contains_key(&order.node) {
-                continue;
-            }
-            let is_dead = self.dead.contains(&instance.release);
-            let state = match (order.stop, is_dead) {
-                (true, _) => InstanceState::Stopped,
-                (false, true) => InstanceState::Failed,
-                (false, false) => InstanceState::Running,
-            };
-            let ready = state == InstanceState::Running && !self.sick.contains(&instance.release);
-            let report = Report { term: order.term, state, ready, failing: is_dead, reason: None };
-            self.observed.reports.insert(instance.clone(), report);
-        }
-    }
-
-    /// Plans and obeys until nothing changes.
-    fn settle(&mut self) {
-        for _ in 0..20 {
-            let before = self.observed.clone();
-            let quiet = self.step().is_empty();
-            self.obey();
-            if quiet && self.observed == before {
-                return;
-            }
-        }
-        panic!("the planner does not come to rest: {:?}", self.plan());
-    }
-
-    fn phase(&self) -> Phase {
-        phase(self.name, &self.desired, self.placement.as_ref(), &self.observed).phase
-    }
-
-    fn running(&self) -> Vec<String> {
-        self.observed
-            .assignments
-            .iter()
-            .filter(|(_, order)| !order.stop)
-            .map(|(instance, order)| format!("{instance}@{} t{}", order.node, order.term))
-            .collect()
-    }
-}
+use crate::rollout::{Rollout, Verdict};
+use world::World;
 
 #[test]
 fn deploys_sinks_first() {
@@ -232,7 +70,7 @@ fn a_new_deployment_replaces_at_once() {
     assert_eq!(world.running(), ["s~x~v2~0@n t2"]);
     world.settle();
     assert_eq!(world.running(), ["s~x~v2~0@n t2"]);
-    assert_eq!(world.observed.assignments.len(), 1);
+    assert_eq!(world.orders(), 1);
 }
 
 #[test]
@@ -299,10 +137,7 @@ fn a_full_node_takes_nothing() {
     let nodes = Arc::make_mut(&mut world.observed.nodes);
     nodes.get_mut(&NodeId("n".into())).expect("joined").used.slots = 10;
     world.deploy(&[("x", 1)]);
-    assert_eq!(
-        world.plan().unplaced[0].1,
-        "no node has room: 1 full, 0 cordoned; add an agent or raise its slots"
-    );
+    assert_eq!(world.plan().unplaced[0].1, "no node can take it: 1 full; add an agent or raise its slots");
 }
 
 #[test]
@@ -311,6 +146,7 @@ fn a_lost_node_keeps_its_instances_for_its_return() {
     world.deploy(&[("x", 1)]);
     world.settle();
     world.leave("a");
+    world.pass(3_600_000);
     assert_eq!(world.step(), []);
     assert_eq!(world.phase(), Phase::Undeployed, "nothing is known of its only app");
     world.join("a");
@@ -338,35 +174,6 @@ fn removes_only_after_everything_stopped() {
     assert!(!world.step().contains(&Action::Remove));
     assert!(!world.removed);
     world.settle_until_removed();
-}
-
-impl World {
-    fn next_release(&self) -> u32 {
-        self.desired.release.as_ref().map_or(1, |release| release.number + 1)
-    }
-
-    /// Updates, if a server would: the stream runs, and no update is under way.
-    fn try_update(&mut self, label: &str) {
-        let is_settled = matches!(
-            Rollout::of(&self.desired, self.placement.as_ref()),
-            Rollout::Only(release) | Rollout::Kept { from: release, .. }
-                if self.placement.as_ref().is_some_and(|placement| placement.release == release.number)
-        );
-        if is_settled {
-            self.update(&[label]);
-        }
-    }
-
-    fn settle_until_removed(&mut self) {
-        for _ in 0..10 {
-            self.obey();
-            self.step();
-            if self.removed {
-                return;
-            }
-        }
-        panic!("never removed: {:?}", self.plan());
-    }
 }
 
 #[test]
@@ -469,7 +276,7 @@ fn an_update_may_be_undeployed_and_destroyed_in_the_middle() {
         } else {
             world.settle();
         }
-        assert_eq!(world.observed.assignments.len(), 0, "{want:?}");
+        assert_eq!(world.orders(), 0, "{want:?}");
     }
 }
 
@@ -529,7 +336,7 @@ fn every_operation_may_be_cut_off_after_every_write() {
                 expected.iter().map(|name| (*name).to_owned()).collect(),
                 "{name} cut off after {writes}"
             );
-            assert_eq!(world.observed.assignments.len(), expected.len(), "{name} cut off after {writes}");
+            assert_eq!(world.orders(), expected.len(), "{name} cut off after {writes}");
         }
     }
 }

@@ -14,7 +14,8 @@ impl Group {
     /// Streams that run release 1.
     fn deployed(count: usize) -> Group {
         let world = |name: &&'static str| {
-            let mut world = World { name, ..World::with_nodes(&["n"]) };
+            let mut world = World::with_nodes(&["n"]);
+            world.name = name;
             world.deploy(&[("a", 1), ("b", 1)]);
             world.settle();
             world
@@ -172,7 +173,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// Whatever happens in whatever order: at every moment all run one release, and in the end none hangs between two.
     #[test]

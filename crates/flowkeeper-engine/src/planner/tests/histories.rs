@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::placement::COMPARISONS;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -113,7 +114,9 @@ proptest! {
             prop_assert_eq!(world.plan(), world.plan());
         }
         world.settle();
+        let before = COMPARISONS.get();
         let plan = world.plan();
+        prop_assert_eq!(COMPARISONS.get(), before, "nodes are compared although nothing moves");
         prop_assert!(plan.actions.is_empty());
         prop_assert_eq!(Some(plan.placement), world.placement);
     }
