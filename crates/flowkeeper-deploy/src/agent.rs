@@ -1,33 +1,53 @@
 //! The agent of a node: orders in, processes under shims, statuses out.
 //!
-//! One task owns everything ([`Work`]): it waits for one [`Event`] (orders changed, an instance reported or ended, the
-//! session changed, it is time to flush or to stop) and then applies it. Instances live in tasks of their own and only ever
-//! send reports. Orders are level-triggered: whatever the history, the agent compares what is ordered with what it runs.
+//! One task owns everything ([`work::Work`]): it waits for one event (orders changed, an instance reported or ended, a
+//! heartbeat was acknowledged, the session changed, it is time to flush or to stop) and then applies it. Instances live in
+//! tasks of their own and only ever send reports. Orders are level-triggered: whatever the history, the agent compares what
+//! is ordered with what it runs.
+//!
+//! What keeps an instance that must never run twice from doing so, when everything else may fail:
+//!
+//! * Each acknowledged heartbeat prolongs the leases of strict instances ([`heartbeat`], [`crate::lease`]), but only while the
+//!   session that acknowledged it is the one that owns the node's presence, all orders were read under that registration, and
+//!   the order of the instance still stands. Their shims do the rest, with or without the agent.
+//! * A new session means a new registration, which raises the node epoch, then a new reading of all orders. Only then anything
+//!   is prolonged again, and what is not ordered any more is ended: either the control plane moved an instance before the
+//!   registration, and the order is gone, or it fails on the epoch.
+//! * Strict instances are started through a gate ([`crate::instance`]), never on what is merely remembered.
+//! * An agent that is told to stop leaves its apps and its session alone. The next one takes both over; if there is none, the
+//!   leases end before the session does.
 
 mod board;
+mod heartbeat;
+mod identity;
 mod registration;
+mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowkeeper_engine::model::{InstanceId, NodeId};
+use flowkeeper_engine::model::NodeId;
 use flowkeeper_engine::restart::RestartPolicy;
-use flowkeeper_zk::recipes::{Batch, Connection, LinkState, TreeFollower, TxnError};
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use flowkeeper_zk::recipes::{Connection, SavedSession};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::access::AccessError;
 use crate::artifact::Artifacts;
-use crate::instance::{Job, Node, Reported, live};
+use crate::cgroup::Groups;
+use crate::instance::{Leases, Node};
+use crate::lease::Lease;
+use crate::machine::{DiskLimit, lacks_room};
 use crate::port::Ports;
-use crate::record::{AssignmentRecord, Order, decode};
 use crate::task::spawn;
 use crate::znode;
 use board::Board;
+use identity::Identity;
 use registration::Registration;
+use work::Work;
 
 /// Changes are collected this long before they are written, so that a burst becomes one write.
 const FLUSH_AFTER: Duration = Duration::from_millis(10);
@@ -49,7 +69,32 @@ pub struct Options {
     /// The agent's own environment; apps inherit a few variables of it.
     pub env: BTreeMap<String, String>,
     pub policy: RestartPolicy,
+    /// Leases that the node keeps. `None`: it fences nothing, and strict instances are only as exclusive as the orders.
+    pub lease: Option<Lease>,
+    /// Where the node is and what it has, for placement.
+    pub traits: Traits,
+    /// What must stay free on the disk.
+    pub disk: DiskLimit,
+    /// How often disk and load are looked at.
+    pub sample: Duration,
 }
+
+/// What a node tells about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// Where others reach it.
+    pub ip: String,
+    pub zone: String,
+    pub rack: String,
+    pub groups: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    /// Thousandths of processors and MiB of memory; 0: not known and not limited.
+    pub cpu_m: u32,
+    pub mem_mib: u32,
+}
+
+/// How often disk and load are looked at, unless told otherwise.
+pub const SAMPLE: Duration = Duration::from_secs(10);
 
 /// Why an agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +103,21 @@ pub enum AgentError {
     Locked { folder: PathBuf },
     #[error("the folder {folder} cannot be used: {source}")]
     Folder { folder: PathBuf, source: std::io::Error },
-    #[error("a node named {node} is alive on another machine ({machine}); give this one another --name")]
+    #[error(
+        "a node named {node} is alive in another place ({machine}); give this one another --name, or stop the other"
+    )]
     NameTaken { node: NodeId, machine: String },
+    #[error(
+        "the node {node} is alive, but not from the folder {folder}, which has its identity: this folder or machine is a copy \
+         of the other; delete {} in it and give this one another --name, or stop the other",
+        identity::FOLDER_ID
+    )]
+    Cloned { node: NodeId, folder: PathBuf },
+    #[error(
+        "a node named {node} was registered by another agent, and zookeeper lets only that one use the name; give this one \
+         another --name, or forget that node"
+    )]
+    NotOurs { node: NodeId },
     #[error("the node cannot be registered: {0}")]
     Zookeeper(String),
 }
@@ -80,6 +138,30 @@ pub struct Agent {
     tracker: TaskTracker,
 }
 
+/// The session that an earlier agent left in the folder `data`, to be taken up again by the connection of the next one. The
+/// caller must hold the folder's lock, or it would take the session of a living agent away.
+pub fn saved_session(data: &Path) -> Option<SavedSession> {
+    identity::saved_session(data)
+}
+
+/// What it means for an agent that its connection could not be opened, when it is not that no server answers.
+pub fn refusal(error: &zookeeper_client::Error) -> Option<AccessError> {
+    match error {
+        zookeeper_client::Error::AuthFailed | zookeeper_client::Error::NoAuth => Some(AccessError::Denied),
+        zookeeper_client::Error::NoNode => Some(AccessError::NotLaidOut),
+        _ => None,
+    }
+}
+
+/// The secret by which the node with the folder `data` proves that it is itself; made at the first time.
+///
+/// # Errors
+/// The system's, when it can neither be read nor written.
+pub fn node_secret(data: &Path) -> std::io::Result<String> {
+    std::fs::create_dir_all(data)?;
+    identity::node_secret(data)
+}
+
 impl Agent {
     /// Registers the node and starts to follow its orders. The metadata tree must be laid out.
     ///
@@ -88,45 +170,54 @@ impl Agent {
     pub async fn start(options: Options, connection: Connection) -> Result<Agent, AgentError> {
         let lock = lock(&options.data)?;
         let instances = options.data.join("instances");
-        std::fs::create_dir_all(&instances)
-            .map_err(|source| AgentError::Folder { folder: instances.clone(), source })?;
-        let http = reqwest::Client::new();
+        let fail = |folder: &Path, source| AgentError::Folder { folder: folder.to_owned(), source };
+        std::fs::create_dir_all(&instances).map_err(|error| fail(&instances, error))?;
+        let identity = Identity::of(&options.data).map_err(|error| fail(&options.data, error))?;
+        let unfit = watch::Sender::new(lacks_room(&options.data, options.disk));
+        let lapse = watch::Sender::new(0);
+        let lease = options.lease;
         let node = Arc::new(Node {
+            id: options.node.clone(),
             connection: connection.clone(),
             artifacts: options.artifacts.clone(),
             ports: Ports::default(),
-            http,
+            http: reqwest::Client::new(),
             instances,
             program: options.program.clone(),
             env: options.env.clone(),
             policy: options.policy,
+            groups: Groups::find(identity.group_prefix(&options.node)),
+            leases: lease.map(|lease| Leases { lease, deadline: lapse.subscribe() }),
+            unfit: unfit.subscribe(),
         });
-        let registration = Registration::new(&connection, &options).await?;
-        let (orders_sender, orders) = mpsc::channel(16);
+        let why = unfit.borrow().clone();
+        let registration = Registration::new(&connection, &options, &identity, why).await?;
+        let (beats_sender, beats) = mpsc::channel(64);
         let (reports_sender, reports) = mpsc::channel(256);
         let (ended_sender, ended) = mpsc::channel(256);
         let (stop, stopping) = mpsc::channel(1);
         let tracker = TaskTracker::new();
-        let detach = CancellationToken::new();
-        let follower = TreeFollower::new(connection, znode::assignments(&options.node), |_| true);
-        spawn(&tracker, "orders", forward(follower, orders_sender, detach.clone()));
-        let work = Work {
+        let mut work = Work::new(work::Parts {
             board: Board::new(options.node.clone()),
             options,
             node,
+            identity,
             registration,
-            orders: BTreeMap::new(),
-            unreadable: BTreeSet::new(),
-            running: BTreeMap::new(),
-            is_listed: false,
             reports: reports_sender,
             ended: ended_sender,
             tracker: tracker.clone(),
-            detach,
-            stopping: None,
+            lapse,
+            unfit,
             _lock: lock,
-        };
-        spawn(&tracker, "agent", work.run(orders, reports, ended, stopping));
+        });
+        if let Some(lease) = lease {
+            let every = Duration::from_millis(lease.profile.heartbeat_ms);
+            let path = znode::node_registration(work.node_id());
+            let beating = heartbeat::beat(connection, path, every, beats_sender, tracker.clone());
+            spawn(&tracker, "heartbeat", work.until_detached(beating));
+        }
+        work.follow();
+        spawn(&tracker, "agent", work.run(beats, reports, ended, stopping));
         Ok(Agent { stop, tracker })
     }
 
@@ -149,254 +240,5 @@ fn lock(folder: &PathBuf) -> Result<File, AgentError> {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(AgentError::Locked { folder: folder.clone() }),
         Err(std::fs::TryLockError::Error(source)) => Err(fail(source)),
-    }
-}
-
-/// Following is not cancel safe, so it has a task of its own.
-async fn forward(mut follower: TreeFollower, orders: mpsc::Sender<Batch>, detach: CancellationToken) {
-    let follow = async {
-        while let Some(batch) = follower.next().await {
-            if orders.send(batch).await.is_err() {
-                return;
-            }
-        }
-    };
-    tokio::select! {
-        () = follow => {}
-        () = detach.cancelled() => {}
-    }
-}
-
-/// Everything that can happen to an agent.
-#[derive(Debug)]
-enum Event {
-    Orders(Batch),
-    Reported(Box<Reported>),
-    Ended(InstanceId),
-    SessionReplaced,
-    Flush,
-    Stop(StopMode, oneshot::Sender<()>),
-}
-
-/// An instance that a task takes care of.
-#[derive(Debug)]
-struct Handle {
-    job: Job,
-    stop: CancellationToken,
-}
-
-#[derive(Debug)]
-struct Work {
-    options: Options,
-    node: Arc<Node>,
-    registration: Registration,
-    board: Board,
-    orders: BTreeMap<InstanceId, AssignmentRecord>,
-    /// Orders that cannot be read: what they are about is left as it is.
-    unreadable: BTreeSet<InstanceId>,
-    running: BTreeMap<InstanceId, Handle>,
-    /// True once all orders were read: before that nothing may be concluded from a missing one.
-    is_listed: bool,
-    reports: mpsc::Sender<Reported>,
-    ended: mpsc::Sender<InstanceId>,
-    tracker: TaskTracker,
-    detach: CancellationToken,
-    stopping: Option<oneshot::Sender<()>>,
-    _lock: File,
-}
-
-impl Work {
-    async fn run(
-        mut self,
-        mut orders: mpsc::Receiver<Batch>,
-        mut reports: mpsc::Receiver<Reported>,
-        mut ended: mpsc::Receiver<InstanceId>,
-        mut stop: mpsc::Receiver<(StopMode, oneshot::Sender<()>)>,
-    ) {
-        let mut link = self.node.connection.watch_link();
-        loop {
-            let flush_at = self.board.flush_at();
-            let session = self.registration.incarnation_of_link();
-            let event = tokio::select! {
-                Some((mode, done)) = stop.recv() => Event::Stop(mode, done),
-                Some(batch) = orders.recv() => Event::Orders(batch),
-                Some(report) = reports.recv() => Event::Reported(Box::new(report)),
-                Some(instance) = ended.recv() => Event::Ended(instance),
-                Ok(_) = link.wait_for(|link| link.state == LinkState::Connected && link.incarnation != session) => {
-                    Event::SessionReplaced
-                }
-                () = sleep_until(flush_at) => Event::Flush,
-                else => break,
-            };
-            if self.apply(event).await {
-                break;
-            }
-        }
-        self.detach.cancel();
-        if let Some(done) = self.stopping.take() {
-            // The caller may have given up waiting.
-            let _ = done.send(());
-        }
-    }
-
-    /// Applies one event; true when the agent is to end.
-    async fn apply(&mut self, event: Event) -> bool {
-        match event {
-            Event::Orders(batch) => self.take_orders(batch),
-            Event::Reported(report) => {
-                let Reported { instance, entry } = *report;
-                self.board.put(instance, entry);
-            }
-            Event::Ended(instance) => {
-                self.running.remove(&instance);
-                if self.stopping.is_none() {
-                    self.settle(&instance);
-                }
-            }
-            Event::SessionReplaced => self.register_again().await,
-            Event::Flush => return self.flush().await,
-            Event::Stop(mode, done) => {
-                self.stopping = Some(done);
-                match mode {
-                    StopMode::LeaveApps => return true,
-                    StopMode::StopApps => self.running.values().for_each(|handle| handle.stop.cancel()),
-                }
-            }
-        }
-        self.stopping.is_some() && self.running.is_empty()
-    }
-
-    fn take_orders(&mut self, batch: Batch) {
-        let mut touched = BTreeSet::new();
-        for change in batch.changes {
-            let segment = change.path.rsplit('/').next().unwrap_or_default();
-            let Some(instance) = znode::parse_instance_segment(segment) else { continue };
-            self.unreadable.remove(&instance);
-            match change.node.map(|node| decode::<AssignmentRecord>(&change.path, &node.data)) {
-                None => drop(self.orders.remove(&instance)),
-                Some(Ok(order)) => drop(self.orders.insert(instance.clone(), order)),
-                Some(Err(error)) => {
-                    tracing::error!(app.instance = %instance, %error, "an order was skipped");
-                    self.unreadable.insert(instance.clone());
-                }
-            }
-            touched.insert(instance);
-        }
-        if batch.resynced && !self.is_listed {
-            self.is_listed = true;
-            touched.extend(self.leftovers());
-            // Buckets of an earlier incarnation are replaced even when nothing is reported.
-            self.board.mark_all_dirty();
-        }
-        if self.stopping.is_none() {
-            touched.iter().for_each(|instance| self.settle(instance));
-        }
-    }
-
-    /// Instances that have a folder here, whatever made it.
-    fn leftovers(&self) -> Vec<InstanceId> {
-        let entries = std::fs::read_dir(&self.node.instances).into_iter().flatten().flatten();
-        entries.filter_map(|entry| znode::parse_instance_segment(entry.file_name().to_str()?)).collect()
-    }
-
-    /// Compares what is ordered for one instance with what runs, and starts or stops its task.
-    fn settle(&mut self, instance: &InstanceId) {
-        if !self.is_listed || self.unreadable.contains(instance) {
-            return;
-        }
-        let order = self.orders.get(instance);
-        let wanted = order.filter(|order| order.want == Order::Run);
-        if let Some(handle) = self.running.get(instance) {
-            let is_current =
-                wanted.is_some_and(|order| order.uid == handle.job.uid && order.t == handle.job.term);
-            if !is_current {
-                handle.stop.cancel();
-            }
-            return;
-        }
-        match order {
-            Some(order) if order.want == Order::Stop && self.board.has_stopped(instance, order.t) => {}
-            Some(order) => {
-                let job = Job {
-                    instance: instance.clone(),
-                    uid: order.uid.clone(),
-                    term: order.t,
-                    release: order.rel,
-                };
-                self.begin(job, order.want == Order::Stop);
-            }
-            None if self
-                .node
-                .folder(instance)
-                .state()
-                .is_some_and(|state| state.app.is_some_and(|app| app.is_alive())) =>
-            {
-                // Left over without an order: it is taken under a job of no term, only to be stopped.
-                let job = Job { instance: instance.clone(), uid: String::new(), term: 0, release: 0 };
-                self.begin(job, true);
-            }
-            None => {
-                self.board.remove(instance);
-                self.node.folder(instance).remove();
-            }
-        }
-    }
-
-    fn begin(&mut self, job: Job, only_to_stop: bool) {
-        let stop = CancellationToken::new();
-        if only_to_stop {
-            stop.cancel();
-        }
-        let instance = job.instance.clone();
-        let (detach, ended) = (self.detach.clone(), self.ended.clone());
-        let life = live(self.node.clone(), job.clone(), stop.clone(), self.reports.clone());
-        let name = instance.clone();
-        spawn(&self.tracker, "instance", async move {
-            tokio::select! {
-                () = life => drop(ended.send(name).await),
-                () = detach.cancelled() => {}
-            }
-        });
-        self.running.insert(instance, Handle { job, stop });
-    }
-
-    /// A new session: our presence is gone. Announce the node again, and report everything under the new incarnation.
-    async fn register_again(&mut self) {
-        match Registration::new(&self.node.connection, &self.options).await {
-            Ok(registration) => {
-                self.registration = registration;
-                self.board.mark_all_dirty();
-            }
-            Err(error) => {
-                tracing::error!(%error, "the node could not be registered again");
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
-
-    /// Writes what changed; true when another incarnation of this node has taken over.
-    async fn flush(&mut self) -> bool {
-        let Some(txn) = self.board.take(&self.registration.incarnation) else { return false };
-        match self.node.connection.commit(self.registration.fence().and(txn)).await {
-            Ok(_) => self.board.written(),
-            Err(error) if self.registration.is_replaced_by(&error) => {
-                tracing::error!("another agent has taken this node over; leaving the apps to it");
-                return true;
-            }
-            Err(error) => {
-                if !matches!(error, TxnError::Unknown { .. }) {
-                    tracing::warn!(%error, "statuses could not be written and are written again");
-                }
-                self.board.failed(RETRY);
-            }
-        }
-        false
-    }
-}
-
-async fn sleep_until(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

@@ -1,8 +1,10 @@
 //! The life of one app instance on this node: fetch, start, watch, restart, stop; or adopt what an earlier agent started.
 //!
 //! One task owns one instance under one order. It ends only after the instance's processes are gone, so whoever sees its
-//! last report (`STOPPED`) may give the instance to another node.
+//! last report (`STOPPED`) may give the instance to another node. A strict instance is started only through the [`gate`], and
+//! runs under a lease that the agent renews ([`crate::lease`]).
 
+mod gate;
 mod start;
 mod watch;
 
@@ -11,15 +13,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowkeeper_engine::model::InstanceId;
+use flowkeeper_engine::model::{InstanceId, NodeId};
 use flowkeeper_engine::restart::{AfterExit, RestartPolicy};
 use flowkeeper_zk::recipes::Connection;
 use rustix::process::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::Artifacts;
+use crate::cgroup::{Group, Groups};
+use crate::lease::{Lease, now_ns};
 use crate::port::Ports;
 use crate::process::Process;
 use crate::record::{StatusEntry, StatusState};
@@ -31,10 +35,13 @@ use watch::Echo;
 const SHIM_SLACK: Duration = Duration::from_secs(5);
 /// How much of the last output a report carries, in bytes.
 const LAST_OUTPUT: usize = 1_500;
+/// Pause between two looks at processes that were killed.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What instances of one node share.
 #[derive(Debug)]
 pub(crate) struct Node {
+    pub(crate) id: NodeId,
     pub(crate) connection: Connection,
     pub(crate) artifacts: Artifacts,
     pub(crate) ports: Ports,
@@ -46,6 +53,27 @@ pub(crate) struct Node {
     /// The agent's own environment.
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) policy: RestartPolicy,
+    /// Where control groups are made, if they can be.
+    pub(crate) groups: Option<Groups>,
+    /// Until when strict instances may run; `None`: the node fences nothing.
+    pub(crate) leases: Option<Leases>,
+    /// Why nothing new is started at present.
+    pub(crate) unfit: channel::Receiver<Option<String>>,
+}
+
+/// What instances know of the node's leases.
+#[derive(Clone, Debug)]
+pub(crate) struct Leases {
+    pub(crate) lease: Lease,
+    /// The newest deadline on the clock of leases; 0 before the first.
+    pub(crate) deadline: channel::Receiver<u64>,
+}
+
+impl Leases {
+    /// Ns until the newest deadline.
+    fn left_ns(&self) -> u64 {
+        self.deadline.borrow().saturating_sub(now_ns())
+    }
 }
 
 /// One order to carry out.
@@ -55,6 +83,8 @@ pub(crate) struct Job {
     pub(crate) uid: String,
     pub(crate) term: u64,
     pub(crate) release: u32,
+    /// Whether it runs under a lease.
+    pub(crate) is_strict: bool,
 }
 
 /// A report about an instance.
@@ -165,6 +195,11 @@ impl Life {
                 },
             };
             tracing::warn!(app.instance = %self.job.instance, reason, output, "an app instance ended by itself");
+            if self.was_fenced() {
+                // No fault of the program: it is started again as soon as there is contact.
+                self.report(StatusState::Backoff, false, Some(reason)).await;
+                continue;
+            }
             self.failing = Some(reason.clone());
             match self.node.policy.after_exit(self.restarts, started.elapsed()) {
                 AfterExit::Fail { restarts } => {
@@ -191,7 +226,10 @@ impl Life {
         let state = self.folder.state()?;
         let spec = self.folder.spec()?;
         let shim = Process::open(&state.shim).ok().flatten();
-        let is_mine = spec.uid == self.job.uid && spec.term == self.job.term;
+        // One that is fenced differently from what the order says would be frozen for ever, or never.
+        let is_mine = spec.uid == self.job.uid
+            && spec.term == self.job.term
+            && spec.fence.is_some() == self.job.is_strict;
         match shim {
             Some(shim) if is_mine && state.ended.is_none() => {
                 tracing::info!(app.instance = %self.job.instance, pid = state.app.as_ref().map(|app| app.pid), "adopted");
@@ -207,10 +245,14 @@ impl Life {
                 None
             }
             None => {
-                end_orphan(&state);
+                end_orphan(&state).await;
                 None
             }
         }
+    }
+
+    fn was_fenced(&self) -> bool {
+        self.folder.state().is_some_and(|state| state.fenced)
     }
 
     /// Stops a shim and its program and returns when both are gone.
@@ -225,16 +267,18 @@ impl Life {
             shim.ended().await;
         }
         if let Some(state) = self.folder.state() {
-            end_orphan(&state);
+            end_orphan(&state).await;
         }
     }
 
-    fn explain_end(&mut self) -> Exit {
+    async fn explain_end(&mut self) -> Exit {
         let state = self.folder.state();
         if let Some(state) = &state {
-            end_orphan(state);
+            end_orphan(state).await;
         }
-        let ended = state.and_then(|state| state.ended).unwrap_or_else(|| "its shim was killed".to_owned());
+        let ended = state.and_then(|state| state.ended);
+        let ended =
+            ended.unwrap_or_else(|| "its shim was killed, or could not write down how it ended".to_owned());
         self.exit = Some(ended.clone());
         Exit { reason: ended, output: self.folder.last_output(LAST_OUTPUT) }
     }
@@ -282,10 +326,24 @@ fn with_output(reason: String, output: &str) -> String {
     if output.is_empty() { reason } else { format!("{reason}; last output:\n{output}") }
 }
 
-/// Kills a program whose shim is gone.
-fn end_orphan(state: &State) {
+/// Kills a program whose shim is gone, and waits until nothing of it is left.
+async fn end_orphan(state: &State) {
     if let Some(app) = state.app.as_ref().filter(|app| app.is_alive()) {
         tracing::warn!(pid = app.pid, "a program without its shim is killed");
         drop(app.signal_group(Signal::KILL));
     }
+    while state.app.as_ref().is_some_and(|app| app.is_alive()) {
+        sleep(LOOK).await;
+    }
+    // After a reboot there is no such group, or it is another agent's.
+    let Some(group) = state.group.clone().filter(|_| state.shim.is_of_this_boot()).map(Group::at) else {
+        return;
+    };
+    while !group.is_empty() {
+        if let Err(error) = group.kill() {
+            tracing::warn!(group = %group.path().display(), %error, "what is left of an instance cannot be killed");
+        }
+        sleep(LOOK).await;
+    }
+    group.remove();
 }

@@ -9,19 +9,29 @@
 //! adopts what runs: an instance is recognised by (uid, term) in its folder, its processes by pid *and* start time, so a pid
 //! that was used again is never mistaken for ours.
 //!
-//! * [`record`], [`znode`]: the documents shared with the control plane and where they lie;
-//! * [`agent`]: orders in, statuses out; [`instance`]: the life of one instance;
-//! * [`shim`], [`process`]: processes that survive their parent; [`environment`], [`artifact`]: what they run and with what;
+//! An instance of which there must never be two runs under a [`lease`], which the agent prolongs while it is in contact with
+//! ZooKeeper. When the lease ends the shim freezes the instance, before the control plane may start another one elsewhere; when
+//! contact is back in time it goes on as if nothing had been. Nothing of that needs the agent, a clock that is right, or luck.
+//!
+//! * [`record`], [`znode`]: the documents shared with the control plane and where they lie; [`access`]: who may touch them;
+//! * [`agent`]: orders in, statuses out; [`instance`]: the life of one instance; [`lease`]: until when it may run;
+//! * [`shim`], [`process`], `cgroup`: processes that survive their parent and never escape it;
+//! * [`environment`], [`artifact`]: what they run and with what;
 //! * [`properties`]: what deployer properties ask for, checked before anything runs; [`health`]: when an app is ready;
+//! * [`rollout`]: what a release asks of placement; [`machine`]: what a node has;
 //! * [`port`]: free ports, and who holds a busy one.
 //!
 //! This crate never reads stream definitions and never talks HTTP to users. Start with [`agent`].
 
+pub mod access;
 pub mod agent;
 pub mod artifact;
+mod cgroup;
 pub mod environment;
 pub mod health;
 pub mod instance;
+pub mod lease;
+pub mod machine;
 pub mod port;
 pub mod process;
 pub mod properties;

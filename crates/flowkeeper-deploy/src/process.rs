@@ -54,6 +54,11 @@ impl ProcessId {
         self.boot == boot_id() && start_time(self.pid) == Some(self.start)
     }
 
+    /// True when the machine was not started anew since.
+    pub(crate) fn is_of_this_boot(&self) -> bool {
+        self.boot == boot_id()
+    }
+
     /// Sends `signal` to the process group that this process leads, if it is still this process.
     ///
     /// # Errors

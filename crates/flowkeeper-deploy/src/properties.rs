@@ -1,13 +1,15 @@
-//! What the deployer properties of an app ask for: those of SCDF's local deployer (`deployer.<app>.local.…`), `memory` and
-//! our own `health.…`, read and checked in one place, so that a server refuses what an agent could not carry out.
+//! What the deployer properties of an app ask for: those of SCDF's local deployer (`deployer.<app>.local.…`), `memory`, `cpu`
+//! and our own `health.…`, `exclusive`, `fence.…`, `criteria`, `apart` and `together`, read and checked in one place, so that a
+//! server refuses what an agent could not carry out.
 //!
 //! Every property may be spelled as Spring reads it: `javaOpts`, `java-opts`, `java_opts`, `JAVA_OPTS`. A blank value is none.
 //! Unknown keys below `local` are ignored, as SCDF does, and told in [`DeployerProperties::remarks`]; an unknown key below
-//! `health`, which only we read, is refused.
+//! `health` or `fence`, which only we read, is refused.
 
 mod app;
 mod error;
 mod given;
+mod place;
 mod value;
 
 use std::fmt;
@@ -25,6 +27,7 @@ pub use error::DeployPropertyError;
 pub use given::deployer_property;
 pub(crate) use given::relaxed;
 use given::{Given, given, given_list, named};
+pub use place::{Fencing, Placing};
 
 /// Grace time of a stop when none is given, as in SCDF's local deployer, in seconds.
 const SHUTDOWN_TIMEOUT_S: i64 = 30;
@@ -61,6 +64,8 @@ const LOCAL: [&str; 21] = [
 ];
 /// Keys below `health`.
 const HEALTH: [&str; 3] = ["path", "alive-seconds", "timeout-seconds"];
+/// Keys below `fence`.
+const FENCE: [&str; 2] = ["mode", "freeze-max-seconds"];
 
 /// What is asked for one app, with its defaults.
 #[derive(Clone, Debug)]
@@ -87,6 +92,10 @@ pub struct DeployerProperties {
     pub admin: Option<Admin>,
     /// How it is asked whether it is ready.
     pub probe: Probe,
+    /// Where it may run, and how surely alone.
+    pub placing: Placing,
+    /// What becomes of a strict instance whose node loses its contact.
+    pub fence: Fencing,
     /// Sentences about what was given and has no effect.
     pub remarks: Vec<String>,
 }
@@ -188,6 +197,8 @@ impl DeployerProperties {
             inherits_output: switch("local.inherit-logging")?.unwrap_or(false),
             probe: probe(app, admin.as_ref())?,
             admin,
+            placing: place::placing(app)?,
+            fence: place::fencing(app)?,
             remarks: remarks(app)?,
         })
     }
@@ -318,9 +329,13 @@ fn remarks(app: &ManifestApp) -> Result<Vec<String>, DeployPropertyError> {
     let mut remarks = Vec::new();
     for given in named(app) {
         let name = relaxed(given.name);
-        if let Some(key) = name.strip_prefix("health.") {
-            if !HEALTH.iter().any(|known| relaxed(known) == key) {
-                return Err(given.invalid(format!("there is no such key; health has {}", HEALTH.join(", "))));
+        let ours = [("health", &HEALTH[..]), ("fence", &FENCE[..])];
+        let ours = ours
+            .into_iter()
+            .find_map(|(word, keys)| Some((word, keys, name.strip_prefix(word)?.strip_prefix('.')?)));
+        if let Some((word, keys, key)) = ours {
+            if !keys.iter().any(|known| relaxed(known) == key) {
+                return Err(given.invalid(format!("there is no such key; {word} has {}", keys.join(", "))));
             }
         } else if let Some(key) = name.strip_prefix("local.") {
             let is = |known: &str| {

@@ -1,10 +1,12 @@
-//! What a release says about how it replaces another: which apps may not run twice, and how long all may take to become
-//! healthy.
+//! What a release says about how its apps are placed and how it replaces another: what they ask of a node, which of them may
+//! not run twice, and how long all may take to become healthy.
 
-use flowkeeper_engine::model::Exclusive;
+use std::sync::Arc;
+
+use flowkeeper_engine::model::{Exclusive, Exclusivity, Needs};
 
 use crate::environment::{Launch, deployer_property};
-use crate::properties::relaxed;
+use crate::properties::{Placing, relaxed};
 use crate::record::{Manifest, ManifestApp};
 
 /// Seconds that the apps of a release may take when none of them says otherwise; SCDF waits as long.
@@ -15,6 +17,7 @@ const DEFAULT_PATIENCE_S: u64 = 300;
 /// `best-effort`.
 pub fn exclusive(app: &ManifestApp) -> Exclusive {
     let asked = deployer_property(app, "exclusive").map(str::trim);
+    let asked = asked.filter(|mode| !mode.is_empty() && !mode.eq_ignore_ascii_case("auto"));
     match (asked, Launch::fixed_port(app)) {
         (Some(mode), _) if mode.eq_ignore_ascii_case("shared") => Exclusive::No,
         (Some(_), _) => Exclusive::Always,
@@ -22,6 +25,26 @@ pub fn exclusive(app: &ManifestApp) -> Exclusive {
         (None, Some(port)) => Exclusive::Port(port),
         (None, None) => Exclusive::No,
     }
+}
+
+/// How surely a copy of the app must be the only one with its index, and what it asks of a node.
+///
+/// Unless `deployer.<app>.exclusive` says otherwise, a source is strict, because two of them read the same things twice, and so
+/// is a consumer of fixed partitions; all others share their work through the broker. What cannot be read, and was therefore
+/// refused when the release was made, counts as not given.
+pub fn asks(app: &ManifestApp) -> (Exclusivity, Needs) {
+    let placing = Placing::read(app).unwrap_or_default();
+    let is_strict = app.kind.eq_ignore_ascii_case("source") || reads_fixed_partitions(app);
+    let auto = if is_strict { Exclusivity::Strict } else { Exclusivity::Shared };
+    let needs = Needs {
+        cpu_m: placing.cpu_m.unwrap_or_default(),
+        mem_mib: placing.mem_mib.unwrap_or_default(),
+        criteria: placing.criteria.map(Arc::new),
+        apart: placing.apart,
+        together: placing.together,
+        ..Needs::default()
+    };
+    (placing.exclusive.unwrap_or(auto), needs)
 }
 
 /// With automatic rebalancing off, a consumer takes the partitions of its index; on, Kafka gives each partition to one member.
@@ -65,6 +88,38 @@ mod tests {
         let rebalance = "spring.cloud.stream.kafka.bindings.input.consumer.auto-rebalance-enabled";
         assert_eq!(of(&[], &[(rebalance, "false")]), Exclusive::Always);
         assert_eq!(of(&[], &[(rebalance, "true")]), Exclusive::No);
+    }
+
+    #[test]
+    fn sources_and_readers_of_fixed_partitions_are_strict_unless_told_otherwise() {
+        let word = |kind: &str, mode: Option<&str>, props: &[_]| {
+            let key = [("spring.cloud.deployer.exclusive", mode.unwrap_or_default())];
+            let mut app = manifest(if mode.is_some() { &key } else { &[] }, props).apps.remove(0);
+            app.kind = kind.to_owned();
+            (asks(&app).0, exclusive(&app))
+        };
+        let fixed = [("spring.cloud.stream.kafka.bindings.input.consumer.auto-rebalance-enabled", "false")];
+        assert_eq!(word("source", None, &[]), (Exclusivity::Strict, Exclusive::No));
+        assert_eq!(word("source", Some(" Auto "), &[]), (Exclusivity::Strict, Exclusive::No));
+        assert_eq!(word("source", Some("shared"), &[]), (Exclusivity::Shared, Exclusive::No));
+        assert_eq!(word("sink", None, &[]), (Exclusivity::Shared, Exclusive::No));
+        assert_eq!(word("sink", None, &fixed), (Exclusivity::Strict, Exclusive::Always));
+        assert_eq!(word("sink", Some("BEST-EFFORT"), &[]), (Exclusivity::BestEffort, Exclusive::Always));
+        assert_eq!(word("processor", Some("strict"), &[]), (Exclusivity::Strict, Exclusive::Always));
+    }
+
+    #[test]
+    fn needs_are_read() {
+        let deployer = [
+            ("spring.cloud.deployer.cpu", "500m"),
+            ("spring.cloud.deployer.memory", "2g"),
+            ("spring.cloud.deployer.criteria", "zone == 'a'"),
+            ("spring.cloud.deployer.apart", "true"),
+        ];
+        let (_, needs) = asks(&manifest(&deployer, &[]).apps[0]);
+        assert_eq!((needs.cpu_m, needs.mem_mib, needs.apart, needs.together), (500, 2_048, true, false));
+        assert_eq!(needs.criteria.map(|criteria| criteria.to_string()).as_deref(), Some("zone == 'a'"));
+        assert_eq!(asks(&manifest(&[], &[]).apps[0]).1, Needs::default());
     }
 
     #[test]

@@ -1,13 +1,21 @@
 //! The process between the agent and an app instance, so that either may die without the other.
 //!
 //! A shim is started in the folder of its instance with a [`Spec`]; it leads a session of its own, so signals meant for the
-//! agent's terminal do not reach it. It runs the program in a process group of its own, copies its output to rotating
-//! files, and writes a [`State`] so that any later agent can find both processes and learn how the program ended. SIGTERM to
-//! the shim means: stop the program politely, then by force after the grace time; the shim ends after its program.
+//! agent's terminal do not reach it. It runs the program in a process group and, where there are any, a control group of its
+//! own, copies its output to rotating files, and writes a [`State`] so that any later agent can find both processes and learn
+//! how the program ended. SIGTERM to the shim means: stop the program politely, then by force after the grace time; the shim
+//! ends after its program and everything that this started.
+//!
+//! A strict instance, of which there must never be two, has a [`Fence`]: its shim freezes the program when its lease
+//! ([`crate::lease`]) ends, and kills it when the lease is not renewed in time. That works without the agent, and when the shim
+//! itself dies the kernel kills the program.
 
 mod complaint;
+mod exec;
+mod fence;
 mod follow;
 mod logs;
+mod program;
 mod run;
 
 use std::collections::BTreeMap;
@@ -19,14 +27,18 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Group;
 use crate::health::Probe;
 use crate::process::ProcessId;
 
+pub use exec::exec_main;
+pub use fence::Fence;
 pub(crate) use follow::Follower;
 pub use run::main;
 
 const SPEC_FILE: &str = "spec.json";
 const STATE_FILE: &str = "state.json";
+const LEASE_FILE: &str = "lease";
 /// Says that the files of an instance stay although it was undeployed.
 const KEPT_FILE: &str = "kept";
 
@@ -64,6 +76,15 @@ pub struct Spec {
     /// Whether its files stay when it is undeployed.
     #[serde(default)]
     pub keeps_files: bool,
+    /// The `flowkeeper` binary, when the program must arrange itself before it runs; see [`exec_main`].
+    #[serde(default)]
+    pub launcher: Option<PathBuf>,
+    /// Directory of the control group it is to run in.
+    #[serde(default)]
+    pub group: Option<PathBuf>,
+    /// For a strict instance: how it is kept from running longer than its lease.
+    #[serde(default)]
+    pub fence: Option<Fence>,
 }
 
 /// A working directory of the user's choice, shared by the copies of one app, with the files of one of them.
@@ -113,6 +134,15 @@ pub struct State {
     /// Lengths of standard output and standard error when it was started: what is before was said by earlier ones.
     #[serde(default)]
     pub began: [u64; 2],
+    /// Directory of the control group it runs in.
+    #[serde(default)]
+    pub group: Option<PathBuf>,
+    /// True while it is frozen because its lease ended.
+    #[serde(default)]
+    pub frozen: bool,
+    /// True when it was killed because its lease was not renewed.
+    #[serde(default)]
+    pub fenced: bool,
 }
 
 /// The folder of one instance.
@@ -128,6 +158,11 @@ impl Folder {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file with the deadline of a strict instance.
+    pub(crate) fn lease(&self) -> PathBuf {
+        self.path.join(LEASE_FILE)
     }
 
     /// Where a program works and its standard output and standard error go, unless its spec names another place.
@@ -177,7 +212,7 @@ impl Folder {
             && fs::write(self.path.join(KEPT_FILE), "").is_ok()
         {
             // The spec may hold secrets.
-            for name in [SPEC_FILE, STATE_FILE] {
+            for name in [SPEC_FILE, STATE_FILE, LEASE_FILE] {
                 drop(fs::remove_file(self.path.join(name)));
             }
             return;
@@ -186,6 +221,17 @@ impl Folder {
             place.remove();
         }
         drop(fs::remove_dir_all(&self.path));
+    }
+
+    /// Whether anything of the last program may still run.
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.state().is_some_and(|state| {
+            let is_alive = |id: &ProcessId| id.is_alive();
+            let group = state.group.clone().filter(|_| state.shim.is_of_this_boot()).map(Group::at);
+            is_alive(&state.shim)
+                || state.app.as_ref().is_some_and(is_alive)
+                || group.is_some_and(|group| !group.is_empty())
+        })
     }
 
     /// How long ago the program was started, as far as the folder tells.

@@ -20,6 +20,9 @@ fn main() -> ExitCode {
     // Processes that the agent starts by the hundred take the short way: no command tree, no logging, no runtime of ours.
     match args.get(1).map(String::as_str) {
         Some("shim") if args.len() == 3 => return exit_code(flowkeeper_deploy::shim::main(args[2].as_ref())),
+        Some("exec-app") if args.len() == 4 => {
+            return exit_code(flowkeeper_deploy::shim::exec_main(args[2].as_ref(), &args[3]));
+        }
         Some("run-app") if args.len() >= 4 => {
             return exit_code(roles::app::run(&args[2], &args[3], &args[4..], env));
         }

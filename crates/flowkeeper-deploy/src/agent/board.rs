@@ -8,7 +8,7 @@ use flowkeeper_zk::recipes::Txn;
 use tokio::time::Instant;
 
 use super::FLUSH_AFTER;
-use crate::record::{EventEntry, StatusBucket, StatusEntry, StatusState, VERSION, encode};
+use crate::record::{EventEntry, LoadRecord, StatusBucket, StatusEntry, StatusState, VERSION, encode};
 use crate::znode;
 
 /// Events of one instance that are kept, and the length of what is told of one.
@@ -24,7 +24,17 @@ pub(super) struct Board {
     /// Buckets of the write under way; they become dirty again when it fails.
     writing: BTreeSet<u8>,
     flush_at: Option<Instant>,
+    load: Option<LoadRecord>,
+    /// When the load was put here last.
+    load_at: Option<Instant>,
 }
+
+/// A load is told when it moved by more points than this,
+const LOAD_POINTS: u8 = 10;
+/// and not sooner after the last one.
+const LOAD_PAUSE: Duration = Duration::from_secs(60);
+/// The bucket that tells it.
+const LOAD_BUCKET: u8 = 0;
 
 impl Board {
     pub(super) fn new(node: NodeId) -> Board {
@@ -34,6 +44,8 @@ impl Board {
             dirty: BTreeSet::new(),
             writing: BTreeSet::new(),
             flush_at: None,
+            load: None,
+            load_at: None,
         }
     }
 
@@ -59,6 +71,19 @@ impl Board {
         if known != Some(&entry) {
             self.mark(znode::bucket_of(&instance));
             self.entries.insert(instance, entry);
+        }
+    }
+
+    /// Notes how busy the node is, in percent; little changes are not told, and none often.
+    pub(super) fn put_load(&mut self, cpu: u8, mem: u8, at: Instant) {
+        let has_moved = self
+            .load
+            .as_ref()
+            .is_none_or(|last| last.cpu.abs_diff(cpu) > LOAD_POINTS || last.mem.abs_diff(mem) > LOAD_POINTS);
+        if has_moved && self.load_at.is_none_or(|last| at.duration_since(last) >= LOAD_PAUSE) {
+            self.load = Some(LoadRecord { cpu, mem, at: now() });
+            self.load_at = Some(at);
+            self.mark(LOAD_BUCKET);
         }
     }
 
@@ -89,8 +114,9 @@ impl Board {
         let txn = self.writing.iter().fold(Txn::new(), |txn, bucket| {
             let entries = self.entries.iter().filter(|(instance, _)| znode::bucket_of(instance) == *bucket);
             let inst = entries.map(|(instance, entry)| (instance.to_string(), entry.clone())).collect();
-            let document =
-                StatusBucket { v: VERSION, inc: incarnation.to_owned(), inst, ..StatusBucket::default() };
+            let load = self.load.clone().filter(|_| *bucket == LOAD_BUCKET);
+            let inc = incarnation.to_owned();
+            let document = StatusBucket { v: VERSION, inc, inst, load, ..StatusBucket::default() };
             txn.set(znode::status_bucket(&self.node, *bucket), encode(&document), None)
         });
         (!txn.is_empty()).then_some(txn)
@@ -187,6 +213,23 @@ mod tests {
         board.written();
         board.put(instance(0), entry(1, StatusState::Running, false));
         assert!(board.flush_at().is_none() && board.take("inc").is_none());
+    }
+
+    #[test]
+    fn load_is_told_when_it_moved_and_not_often() {
+        let mut board = board();
+        let begin = Instant::now();
+        let mut is_told = |cpu, mem, after| {
+            board.put_load(cpu, mem, begin + after);
+            let is_told = board.take("inc").is_some();
+            board.written();
+            is_told
+        };
+        assert!(is_told(5, 50, Duration::ZERO));
+        assert!(!is_told(40, 50, LOAD_PAUSE / 2), "too soon");
+        assert!(!is_told(15, 60, LOAD_PAUSE), "ten points are nothing");
+        assert!(is_told(16, 60, LOAD_PAUSE));
+        assert!(is_told(16, 71, LOAD_PAUSE * 2));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::port;
 use crate::process::Process;
 use crate::properties::{DeployerProperties, Port};
 use crate::record::{ClusterRecord, Manifest, ManifestApp, StatusState, decode};
-use crate::shim::{Place, Spec};
+use crate::shim::{Fence, Place, Spec};
 use crate::znode;
 
 /// How long a shim may take to start its program.
@@ -26,6 +26,7 @@ const LOG_BYTES: u64 = 10 << 20;
 
 impl Life {
     pub(super) async fn start(&mut self) -> Result<Process, StartError> {
+        self.may_start().await?;
         let reason = self.failing.as_ref().map(|reason| format!("{reason}; restart {}", self.restarts));
         self.report(StatusState::Fetching, false, reason.clone()).await;
         let stop = self.stop.clone();
@@ -39,6 +40,7 @@ impl Life {
         })?;
         self.echo = Echo::of(&prepared, &self.folder);
         self.report(StatusState::Starting, false, reason).await;
+        self.pass_gate().await?;
         self.spawn_shim().await
     }
 
@@ -79,6 +81,7 @@ impl Life {
             (None, port) => format!("127.0.0.1:{port}"),
         });
         let env = launch.environment();
+        let fence = self.fence(&asked);
         let attributes = self.attributes(&launch, place.as_ref());
         self.port = port;
         self.attrs = attributes.clone();
@@ -97,7 +100,20 @@ impl Life {
             probe: Probe { debugger, ..asked.probe },
             inherits_output: asked.inherits_output,
             keeps_files: asked.keeps_files,
+            launcher: Some(self.node.program.clone()),
+            group: self
+                .node
+                .groups
+                .as_ref()
+                .map(|groups| groups.group(&znode::instance_segment(&instance)).path().to_owned()),
+            fence,
         })
+    }
+
+    /// How a strict instance is kept from outliving its lease.
+    fn fence(&self, asked: &DeployerProperties) -> Option<Fence> {
+        let leases = self.node.leases.as_ref().filter(|_| self.job.is_strict)?;
+        Some(Fence { lease_ms: leases.lease.profile.deadline_ms, freeze_max_ms: asked.fence.freeze_max_ms() })
     }
 
     /// The app as its release describes it, and when that release was made, in milliseconds since 1970.
@@ -212,7 +228,7 @@ impl Life {
                 if let Ok(Some(process)) = Process::open(&state.shim) {
                     return Ok(process);
                 }
-                return Err(StartError::Passing(self.explain_end()));
+                return Err(StartError::Passing(self.explain_end().await));
             }
             if let Ok(Some(status)) = shim.try_wait() {
                 return Err(passing(format!(

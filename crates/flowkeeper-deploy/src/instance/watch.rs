@@ -18,6 +18,8 @@ const ECHO: Duration = Duration::from_millis(200);
 const NEWS: Duration = Duration::from_secs(10);
 /// After this long without health what the program complains about is added to the reason.
 const LONG: Duration = Duration::from_secs(20);
+/// How often a strict instance is looked at while its lease has ended.
+const FROZEN: Duration = Duration::from_millis(100);
 /// How much of its last output is looked through for that, in bytes.
 const COMPLAINTS: usize = 16 << 10;
 
@@ -39,6 +41,18 @@ impl Life {
         let mut said: Option<(Health, Instant)> = None;
         let mut trouble = Trouble::default();
         loop {
+            if self.is_frozen() {
+                let reason = "frozen: its node has no contact with the control plane".to_owned();
+                self.report(StatusState::Frozen, false, Some(reason)).await;
+                said = None;
+            }
+            while self.is_frozen() {
+                tokio::select! {
+                    () = shim.ended() => break,
+                    () = self.stop.cancelled() => break,
+                    () = sleep(FROZEN) => {}
+                }
+            }
             let health = match watcher.look().await {
                 Health::NotReady(reason) => Health::NotReady(trouble.explain(reason, &self.folder)),
                 health => {
@@ -61,15 +75,36 @@ impl Life {
                 said = Some((health, Instant::now()));
             }
             tokio::select! {
-                () = shim.ended() => return Some(self.explain_end()),
+                () = shim.ended() => return Some(self.explain_end().await),
                 () = self.stop.cancelled() => {
                     self.report(StatusState::Stopping, false, None).await;
                     self.end(shim).await;
                     return None;
                 }
                 () = sleep(watcher.pause()) => {}
+                () = self.lease_ended() => {}
             }
         }
+    }
+
+    /// Whether its shim says so; asked only while that can be.
+    fn is_frozen(&self) -> bool {
+        self.node.leases.as_ref().is_some_and(|_| self.job.is_strict)
+            && self.folder.state().is_some_and(|state| state.frozen && state.ended.is_none())
+    }
+
+    /// Waits until the lease has ended and a little longer, so that its shim can act; for ever when there is none.
+    async fn lease_ended(&self) {
+        let Some(leases) = self.node.leases.as_ref().filter(|_| self.job.is_strict) else {
+            return std::future::pending().await;
+        };
+        loop {
+            match leases.left_ns() {
+                0 => break,
+                left => sleep(Duration::from_nanos(left)).await,
+            }
+        }
+        sleep(FROZEN).await;
     }
 }
 

@@ -292,3 +292,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn where_an_app_may_run_and_how_surely_alone_is_read() {
+    use flowkeeper_engine::model::Exclusivity;
+    assert_eq!(read(&[]).placing, Placing::default());
+    let asked = read(&[("exclusive", "Best-Effort"), ("cpu", "0.5"), ("memory", "1g"), ("together", "yes")]);
+    let expected = Placing {
+        exclusive: Some(Exclusivity::BestEffort),
+        cpu_m: Some(500),
+        mem_mib: Some(1_024),
+        together: true,
+        ..Placing::default()
+    };
+    assert_eq!(asked.placing, expected);
+    assert_eq!(read(&[("exclusive", "auto")]).placing.exclusive, None);
+    assert_eq!(read(&[]).fence, Fencing::Freeze { max_ms: 20_000 });
+    assert_eq!(read(&[("fence.freezeMaxSeconds", "3")]).fence, Fencing::Freeze { max_ms: 3_000 });
+    assert_eq!(read(&[("fence.mode", "KILL")]).fence, Fencing::Kill);
+}
+
+#[test]
+fn what_cannot_be_promised_is_refused() {
+    for (key, value, says) in [
+        ("exclusive", "yes", "give strict"),
+        ("cpu", "0", "give an amount of processors"),
+        ("cpu", "half", "give an amount of processors"),
+        ("apart", "maybe", "give true or false"),
+        ("fence.mode", "nice", "give freeze"),
+        ("fence.freeze-max-seconds", "0", "give a whole number from 1 to 86400"),
+        ("fence.color", "red", "there is no such key; fence has mode, freeze-max-seconds"),
+    ] {
+        let told = refusal(&[], &[(key, value)]);
+        assert!(told.starts_with(&format!("deployer.log.{key} is '{value}': {says}")), "{told}");
+    }
+}

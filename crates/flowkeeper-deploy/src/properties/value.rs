@@ -20,6 +20,33 @@ pub(super) fn mebibytes(given: Given<'_>) -> Result<u64, DeployPropertyError> {
 /// More than any machine has; keeps sums far from overflow.
 const MAX_MEBIBYTES: u64 = 1 << 30;
 
+/// Thousandths of a processor: `500m`, `1`, `0.5`, as Data Flow writes them.
+pub(super) fn millicores(given: Given<'_>) -> Result<u32, DeployPropertyError> {
+    let number = match given.value.strip_suffix(['m', 'M']) {
+        Some(digits) if is_digits(digits) => digits.parse::<u32>().ok(),
+        Some(_) => None,
+        None => cores(given.value),
+    };
+    number.filter(|number| (1..=MAX_MILLICORES).contains(number)).ok_or_else(|| {
+        given.invalid(
+            "give an amount of processors such as 500m, 1 or 0.5; at least 1m, which is a thousandth",
+        )
+    })
+}
+
+/// More than any machine has; keeps sums far from overflow.
+const MAX_MILLICORES: u32 = 100_000_000;
+
+/// A decimal number with at most three places, times a thousand.
+fn cores(text: &str) -> Option<u32> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, "0"));
+    if !is_digits(whole) || !is_digits(places) || places.len() > 3 {
+        return None;
+    }
+    let places = format!("{places:0<3}").parse::<u32>().ok()?;
+    whole.parse::<u32>().ok()?.checked_mul(1_000)?.checked_add(places)
+}
+
 /// A whole number between two bounds.
 pub(super) fn integer(given: Given<'_>, min: i64, max: i64) -> Result<i64, DeployPropertyError> {
     let number = given.value.parse::<i64>().ok().filter(|number| (min..=max).contains(number));
@@ -153,7 +180,27 @@ mod tests {
         assert_eq!(split_words(r#"a "b\""#), Err(3));
     }
 
+    #[test]
+    fn processors_are_counted_in_thousandths() {
+        for (text, expected) in [("1", 1_000), ("0.5", 500), ("2.25", 2_250), ("0.001", 1), ("64", 64_000)] {
+            assert_eq!(cores(text), Some(expected), "{text}");
+        }
+        for text in ["", ".", "1.", ".5", "-1", "1e3", "0.0005", "1,5", "9999999"] {
+            assert_eq!(cores(text), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_number_of_thousandths_comes_back(number in 0_u32..4_000_000) {
+            prop_assert_eq!(cores(&format!("{}.{:03}", number / 1_000, number % 1_000)), Some(number));
+        }
+
+        #[test]
+        fn any_text_counts_processors_or_not(text in any::<String>()) {
+            cores(&text);
+        }
+
         #[test]
         fn quoted_words_come_back(words in prop::collection::vec(any::<String>(), 0..5)) {
             let quote = |word: &String| format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""));

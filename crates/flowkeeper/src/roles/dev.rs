@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use flowkeeper_deploy::agent::{Agent, StopMode};
+use flowkeeper_deploy::agent::{Agent, StopMode, Traits};
 use flowkeeper_server::Server;
 use flowkeeper_zk::recipes::Connection;
 use flowkeeper_zk::server as zookeeper;
 
+use super::agent::Place;
 use super::server::server_settings;
 use super::sources::{artifacts, registries};
 use super::{block_on, say, say_ready};
@@ -108,13 +109,23 @@ async fn start(
         id: folder.word("server-id", || format!("s-{}", uuid::Uuid::new_v4().simple()))?,
         listener,
         zookeeper: hosts.clone(),
+        access: Default::default(),
         catalog: catalog::bundled(),
         artifacts: artifacts.clone(),
         settings: server_settings(settings, &broker.local_addr().to_string(), registries),
     };
     let server = flowkeeper_server::start(options).await.map_err(Failure::failed)?;
-    let (agent, agent_connection) =
-        super::agent::start(settings, env, &data("node"), artifacts, NODE.to_owned(), &hosts).await?;
+    // Of one node no other could run a second copy of anything, and what it has is not shared out: its apps take what they need.
+    let node = data("node");
+    let place = Place {
+        data: &node,
+        artifacts,
+        node: NODE.to_owned(),
+        zookeeper: &hosts,
+        traits: Traits { ip: "127.0.0.1".to_owned(), ..Traits::default() },
+        has_leases: false,
+    };
+    let (agent, agent_connection) = super::agent::start(settings, env, place).await?;
     Ok(Parts { zookeeper, broker, server, agent, agent_connection })
 }
 
