@@ -1,20 +1,54 @@
 //! A supervised session: reconnects by itself, opens a new session when the old one expired, and tells its users.
 
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+mod driver;
 
-use tokio::sync::watch;
-use zookeeper_client::{Acls, Client, CreateMode, Error, SessionState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Where to connect and for how long a session outlives its connection.
+use tokio::sync::{Notify, watch};
+use zookeeper_client::{Acl, Acls, Client, CreateMode, Error};
+
+use super::acl::{AclPolicy, Auth};
+use super::session::SavedSession;
+pub use driver::ConnectionDriver;
+
+/// Where to connect, as whom, and for how long a session outlives its connection.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Comma-separated `host:port` list, optionally followed by a chroot: `h1:2181,h2:2181/flowkeeper`.
     pub hosts: String,
-    /// Session timeout asked for; the server may shorten or lengthen it.
+    /// Session timeout asked for; the server may shorten or lengthen it ([`Connection::session_timeout`]).
     pub session_timeout: Duration,
     /// How long [`Connection::open`] keeps trying before it gives up.
     pub open_timeout: Duration,
+    /// Identities presented with every connection; none: a stranger. An agent has two, that of all agents and that of its
+    /// node.
+    pub auth: Vec<Auth>,
+    /// Lists given to what is created; without a policy everybody may do everything.
+    pub acls: Option<AclPolicy>,
+    /// Create the chroot when it is missing. Without it [`Connection::open`] waits for somebody else to do so and ends with
+    /// [`Error::NoNode`].
+    pub create_chroot: bool,
+    /// The session is not ended at the server when the connection is closed or dropped: its ephemerals stay until it expires,
+    /// and a later process may take it up again with `resume`.
+    pub detached: bool,
+    /// A session of an earlier process, tried first. When it is gone a new one is opened; [`Link::resumed`] tells which.
+    pub resume: Option<SavedSession>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            hosts: "127.0.0.1:2181".to_owned(),
+            session_timeout: Duration::from_secs(6),
+            open_timeout: Duration::from_secs(15),
+            auth: Vec::new(),
+            acls: None,
+            create_chroot: true,
+            detached: false,
+            resume: None,
+        }
+    }
 }
 
 /// What is known of the session right now.
@@ -37,14 +71,29 @@ pub struct Link {
     /// Grows by one with each (re)connect, same session or new: re-read everything when it moves.
     pub connects: u64,
     pub session_id: i64,
+    /// When the connection was lost for the last time; `None` while it never was. It may be back since, see `state`.
+    pub lost: Option<Instant>,
+    /// Whether the present session is the one that was handed in as [`Options::resume`].
+    pub resumed: bool,
+}
+
+/// The client of a session, and which session that is: always replaced together.
+#[derive(Clone, Debug)]
+struct Current {
+    client: Client,
+    incarnation: u64,
 }
 
 #[derive(Debug)]
 struct Shared {
     /// A std mutex: held for a clone only, never across an await.
-    client: Mutex<Client>,
+    current: Mutex<Current>,
+    acls: Mutex<Option<AclPolicy>>,
     link: watch::Sender<Link>,
-    closing: tokio::sync::Notify,
+    closing: Notify,
+    /// Paths to delete in the session that made them; the driver does it. Bounded by the locks that are held at once.
+    litter: Mutex<Vec<(u64, String)>>,
+    littered: Notify,
 }
 
 /// Handle to a supervised session; clones share it.
@@ -53,23 +102,27 @@ pub struct Connection {
     shared: Arc<Shared>,
 }
 
-/// The task behind a [`Connection`]; nothing is re-established unless somebody runs it.
-#[derive(Debug)]
-pub struct ConnectionDriver {
-    shared: Arc<Shared>,
-    options: Options,
-}
-
 impl Connection {
-    /// Opens a session and creates the chroot if it is missing.
+    /// Opens a session and creates the chroot if it is missing. The connection is unsupervised until its driver runs.
     ///
     /// # Errors
-    /// The last error of the client when no server answered within `open_timeout`.
+    /// The last error of the client when no server answered within `open_timeout`; at once [`Error::AuthFailed`] or
+    /// [`Error::NoAuth`] when the server does not take the credentials.
     pub async fn open(options: Options) -> Result<(Connection, ConnectionDriver), Error> {
         let deadline = tokio::time::Instant::now() + options.open_timeout;
+        let mut resume = match options.resume {
+            Some(saved) => Some(saved.to_info().await?),
+            None => None,
+        };
         let client = loop {
-            match connect(&options).await {
+            match driver::connect(&options, resume.clone()).await {
                 Ok(client) => break client,
+                Err(Error::SessionExpired) if resume.is_some() => {
+                    tracing::info!("the saved zookeeper session is gone, opening a new one");
+                    resume = None;
+                    continue;
+                }
+                Err(error @ (Error::AuthFailed | Error::NoAuth | Error::InvalidAcl)) => return Err(error),
                 Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
                 Err(error) => tracing::debug!(%error, "zookeeper does not answer yet"),
             }
@@ -80,18 +133,92 @@ impl Connection {
             incarnation: 1,
             connects: 1,
             session_id: client.session_id().0,
+            lost: None,
+            resumed: resume.is_some(),
         };
         let shared = Arc::new(Shared {
-            client: Mutex::new(client),
+            current: Mutex::new(Current { client, incarnation: 1 }),
+            acls: Mutex::new(options.acls.clone()),
             link: watch::Sender::new(link),
-            closing: tokio::sync::Notify::new(),
+            closing: Notify::new(),
+            litter: Mutex::default(),
+            littered: Notify::new(),
         });
-        Ok((Connection { shared: shared.clone() }, ConnectionDriver { shared, options }))
+        Ok((Connection { shared: shared.clone() }, ConnectionDriver::new(shared, options)))
     }
 
     /// The client of the newest session. Do not keep it: after an expiry it only answers errors.
     pub fn client(&self) -> Client {
-        self.shared.client().clone()
+        self.shared.current().client.clone()
+    }
+
+    /// The client together with the incarnation of its session.
+    pub fn client_and_incarnation(&self) -> (Client, u64) {
+        let current = self.shared.current().clone();
+        (current.client, current.incarnation)
+    }
+
+    /// The session timeout that was negotiated.
+    pub fn session_timeout(&self) -> Duration {
+        self.shared.current().client.session_timeout()
+    }
+
+    /// The session as it must be saved for [`Options::resume`].
+    ///
+    /// # Errors
+    /// When the loopback address cannot be used.
+    pub async fn saved_session(&self) -> Result<SavedSession, Error> {
+        let info = self.client().session().clone();
+        SavedSession::of(&info).await
+    }
+
+    /// Waits until the ensemble's leader has answered a `sync`: proof that this session lived there after the call began.
+    ///
+    /// Returns the incarnation of the session on which it was acknowledged. Whoever counts a lease notes the time *before* the
+    /// call, and drops the result when the incarnation is not the one the lease belongs to. Cancel safe.
+    ///
+    /// # Errors
+    /// The client's error; nothing is proved then.
+    pub async fn sync_acknowledged(&self, path: &str) -> Result<u64, Error> {
+        let (client, incarnation) = self.client_and_incarnation();
+        client.sync(path).await?;
+        Ok(incarnation)
+    }
+
+    /// Sets the lists that are given to what is created from now on.
+    pub fn set_acls(&self, policy: Option<AclPolicy>) {
+        *self.shared.acls.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// The policy in force.
+    pub fn acl_policy(&self) -> Option<AclPolicy> {
+        self.shared.acls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The list that a new znode at `path` gets.
+    pub fn acls(&self, path: &str) -> Vec<Acl> {
+        acls(self.acl_policy().as_ref(), path)
+    }
+
+    /// Creates a directory, and those above it, unless it is there.
+    ///
+    /// # Errors
+    /// The client's error.
+    pub async fn mkdir(&self, path: &str) -> Result<(), Error> {
+        let client = self.client();
+        // Asked first: who may not create in a directory may still find there what he needs.
+        if client.check_stat(path).await?.is_some() {
+            return Ok(());
+        }
+        for (at, _) in path.match_indices('/').skip(1).chain([(path.len(), "")]) {
+            let parent = &path[..at];
+            let list = self.acls(parent);
+            match client.create(parent, &[], &CreateMode::Persistent.with_acls(Acls::new(&list))).await {
+                Ok(_) | Err(Error::NodeExists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The link as it is now.
@@ -113,91 +240,31 @@ impl Connection {
         (found.state == LinkState::Connected).then_some(*found)
     }
 
-    /// Closes the session: its ephemerals vanish as soon as the last clone of the client is dropped.
+    /// Closes the connection. Unless it is detached the session ends, and its ephemerals vanish, as soon as the last clone of
+    /// the client is dropped.
     pub fn close(&self) {
         self.shared.closing.notify_one();
+    }
+
+    /// Has the driver delete `path` in the session `incarnation`, in the background and until it succeeds; when that session
+    /// ends, ephemerals end with it.
+    pub(super) fn delete_later(&self, incarnation: u64, path: String) {
+        self.shared.litter().push((incarnation, path));
+        self.shared.littered.notify_one();
     }
 }
 
 impl Shared {
-    fn client(&self) -> MutexGuard<'_, Client> {
-        self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn litter(&self) -> MutexGuard<'_, Vec<(u64, String)>> {
+        self.litter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl ConnectionDriver {
-    /// Supervises the session until [`Connection::close`] is called. Not cancel safe in the sense that a cancelled driver
-    /// leaves the connection unsupervised; run it in a task of its own.
-    pub async fn run(self) {
-        loop {
-            let mut states = self.shared.client().state_watcher();
-            let state = tokio::select! {
-                state = states.changed() => state,
-                () = self.shared.closing.notified() => break,
-            };
-            match state {
-                SessionState::SyncConnected => self.shared.link.send_modify(|link| {
-                    link.state = LinkState::Connected;
-                    link.connects += 1;
-                }),
-                state if state.is_terminated() => {
-                    self.suspend();
-                    tracing::warn!(%state, "zookeeper session ended, opening a new one");
-                    tokio::select! {
-                        () = self.reopen() => {}
-                        () = self.shared.closing.notified() => break,
-                    }
-                }
-                _ => self.suspend(),
-            }
-        }
-        self.shared.link.send_modify(|link| link.state = LinkState::Closed);
-    }
-
-    fn suspend(&self) {
-        self.shared.link.send_modify(|link| link.state = LinkState::Suspended);
-    }
-
-    async fn reopen(&self) {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            match connect(&self.options).await {
-                Ok(client) => {
-                    let session_id = client.session_id().0;
-                    *self.shared.client() = client;
-                    self.shared.link.send_modify(|link| {
-                        *link = Link {
-                            state: LinkState::Connected,
-                            incarnation: link.incarnation + 1,
-                            connects: link.connects + 1,
-                            session_id,
-                        };
-                    });
-                    return;
-                }
-                Err(error) => tracing::debug!(%error, "zookeeper does not answer"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
-    }
-}
-
-/// Connects without the chroot first, because a server refuses every request below a chroot that does not exist.
-async fn connect(options: &Options) -> Result<Client, Error> {
-    let (hosts, chroot) = match options.hosts.find('/') {
-        Some(at) => options.hosts.split_at(at),
-        None => (options.hosts.as_str(), ""),
-    };
-    let client = Client::connector()
-        .with_session_timeout(options.session_timeout)
-        .with_connection_timeout(options.session_timeout / 3)
-        .with_fail_eagerly()
-        .connect(hosts)
-        .await?;
-    if chroot.len() <= 1 {
-        return Ok(client);
-    }
-    client.mkdir(chroot, &CreateMode::Persistent.with_acls(Acls::anyone_all())).await?;
-    client.chroot(chroot.to_owned()).map_err(|_| Error::BadArguments(&"the chroot is not a valid path"))
+/// The list for `path` under a policy that may be absent.
+fn acls(policy: Option<&AclPolicy>, path: &str) -> Vec<Acl> {
+    policy.map_or_else(|| Acls::anyone_all().to_vec(), |policy| policy.acls(path))
 }

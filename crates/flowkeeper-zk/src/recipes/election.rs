@@ -4,10 +4,14 @@
 //! that creates the holder. Every write of a leader checks the epoch's version in its own transaction
 //! ([`Leadership::fence`]), so a deposed leader's late writes fail however long it slept. Losing the connection is not losing
 //! the leadership: only an expired session, or a holder that is not ours, is.
+//!
+//! The epoch is created once, when a tree is laid out ([`Election::prepare`]), and never by a candidate: one that is missing
+//! later was deleted by somebody, and a new one would start at a version that an old leader may still hold.
 
 use std::time::Duration;
 
-use zookeeper_client::{Acls, Client, CreateMode, Error, OneshotWatcher, Stat};
+use tokio::time::Instant;
+use zookeeper_client::{Client, Error, OneshotWatcher, Stat};
 
 use super::{Connection, LinkState, Txn, TxnError};
 
@@ -25,9 +29,23 @@ pub struct Election {
 pub struct Leadership {
     /// Number of this leadership, growing by one with each election.
     pub epoch: u64,
+    /// The transaction that won it, or a later one. A leader must not decide before its copy of the tree contains it: what
+    /// its predecessor wrote last lies before.
+    pub zxid: i64,
     epoch_path: String,
     epoch_version: i32,
     session_id: i64,
+}
+
+/// Why nobody can be elected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ElectionError {
+    /// Somebody deleted it.
+    #[error(
+        "{path} is missing, so nobody can lead: the fence of leaders was deleted by hand, and making it again by itself could let \
+         an old leader write; stop all servers, create {path} with a number above every earlier epoch, and start them again"
+    )]
+    NoEpoch { path: String },
 }
 
 impl Leadership {
@@ -36,9 +54,10 @@ impl Leadership {
         Txn::new().check(self.epoch_path.clone(), self.epoch_version)
     }
 
-    /// True when `error` says that somebody else has led since.
+    /// True when `error` says that somebody else has led since, or that the fence itself is gone.
     pub fn is_deposed_by(&self, error: &TxnError) -> bool {
         error.is_refused(&self.epoch_path, &Error::BadVersion)
+            || error.is_refused(&self.epoch_path, &Error::NoNode)
     }
 }
 
@@ -63,14 +82,32 @@ impl Election {
         format!("{}/holder", self.base)
     }
 
+    /// Makes the epoch of a tree that never had a leader. Harmless when it is there.
+    ///
+    /// # Errors
+    /// Those of the transaction.
+    pub async fn prepare(connection: &Connection, base: &str) -> Result<(), TxnError> {
+        connection.mkdir(base).await.map_err(TxnError::Unavailable)?;
+        match connection.commit(Txn::new().create(format!("{base}/epoch"), "0")).await {
+            Ok(_) | Err(TxnError::Refused { cause: Error::NodeExists, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Waits until this candidate leads. Returns `None` when the connection was closed. Cancel safe: a cancelled campaign
     /// may leave us holder without knowing it, which the next campaign of this session finds and takes up.
-    pub async fn campaign(&self) -> Option<Leadership> {
+    ///
+    /// # Errors
+    /// [`ElectionError::NoEpoch`]: nobody can lead until a person has repaired the tree.
+    pub async fn campaign(&self) -> Result<Option<Leadership>, ElectionError> {
         loop {
-            self.connection.connected().await?;
+            if self.connection.connected().await.is_none() {
+                return Ok(None);
+            }
             match self.attempt().await {
-                Ok(Some(leadership)) => return Some(leadership),
+                Ok(Some(leadership)) => return Ok(Some(leadership)),
                 Ok(None) => {}
+                Err(Error::NoNode) => return Err(ElectionError::NoEpoch { path: self.epoch_path() }),
                 Err(error) => {
                     tracing::debug!(%error, "election is tried again");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -79,24 +116,19 @@ impl Election {
         }
     }
 
-    /// One try. `None` after the present holder went away: try again.
+    /// One try. `None` after the present holder went away, or when it must be looked again who holds it: try again.
     async fn attempt(&self) -> Result<Option<Leadership>, Error> {
         let client = self.connection.client();
-        let everyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
-        client.mkdir(&self.base, &everyone).await?;
-        match client.create(&self.epoch_path(), b"0", &everyone).await {
-            Ok(_) | Err(Error::NodeExists) => {}
-            Err(error) => return Err(error),
-        }
         let (epoch, stat) = client.get_data(&self.epoch_path()).await?;
         let epoch = parse_epoch(&epoch);
         let mut txn = Txn::new();
         let (holder, changed) = read_and_watch(&client, &self.holder_path()).await?;
         if let Some((holder, holder_stat)) = holder {
-            if holder_stat.ephemeral_owner == client.session_id().0 {
-                return Ok(Some(self.leadership(&client, epoch, stat.version)));
+            let is_mine = holder_stat.ephemeral_owner == client.session_id().0;
+            if is_mine && let Some(leadership) = self.verified(&client).await? {
+                return Ok(Some(leadership));
             }
-            if holder_name(&holder) != Some(self.candidate.as_str()) {
+            if !is_mine && holder_name(&holder) != Some(self.candidate.as_str()) {
                 changed.changed().await;
                 return Ok(None);
             }
@@ -111,7 +143,7 @@ impl Election {
         txn = txn.create_ephemeral(self.holder_path(), data);
         txn = txn.set(self.epoch_path(), (epoch + 1).to_string(), stat.version);
         match self.connection.commit(txn).await {
-            Ok(_) => Ok(Some(self.leadership(&client, epoch + 1, stat.version + 1))),
+            Ok(_) => self.verified(&self.connection.client()).await,
             // Somebody was faster, or the outcome is unknown: the next attempt looks who holds it.
             Err(TxnError::Refused { .. } | TxnError::Unknown { .. }) => Ok(None),
             Err(TxnError::Unavailable(error)) => Err(error),
@@ -121,12 +153,27 @@ impl Election {
         }
     }
 
-    fn describe_members(&self) -> String {
-        if self.describe.is_empty() { String::new() } else { format!(",{}", self.describe) }
+    /// The leadership, if the holder really is of this client's session. Read after a `sync`, so that nothing that was
+    /// committed before is overlooked.
+    async fn verified(&self, client: &Client) -> Result<Option<Leadership>, Error> {
+        client.sync(&self.epoch_path()).await?;
+        let (epoch, epoch_stat) = client.get_data(&self.epoch_path()).await?;
+        let Some(holder) = client.check_stat(&self.holder_path()).await? else { return Ok(None) };
+        let session_id = client.session_id().0;
+        if holder.ephemeral_owner != session_id || holder.czxid != epoch_stat.mzxid {
+            return Ok(None);
+        }
+        Ok(Some(Leadership {
+            epoch: parse_epoch(&epoch),
+            zxid: epoch_stat.mzxid,
+            epoch_path: self.epoch_path(),
+            epoch_version: epoch_stat.version,
+            session_id,
+        }))
     }
 
-    fn leadership(&self, client: &Client, epoch: u64, epoch_version: i32) -> Leadership {
-        Leadership { epoch, epoch_path: self.epoch_path(), epoch_version, session_id: client.session_id().0 }
+    fn describe_members(&self) -> String {
+        if self.describe.is_empty() { String::new() } else { format!(",{}", self.describe) }
     }
 
     /// Waits until `leadership` is lost for good: another session, a holder that is not ours, or a closed connection.
@@ -166,6 +213,31 @@ impl Election {
     /// The client's error; the leadership then ends with the session.
     pub async fn resign(&self, leadership: &Leadership) -> Result<(), TxnError> {
         self.connection.commit(leadership.fence().delete(self.holder_path(), None)).await.map(drop)
+    }
+
+    /// Gives the leadership to somebody else: resigns, and returns when another candidate leads or `pause` is over. Campaign
+    /// again only then.
+    ///
+    /// # Errors
+    /// That of [`Election::resign`]; the leadership may go on then.
+    pub async fn resign_for(&self, leadership: &Leadership, pause: Duration) -> Result<(), TxnError> {
+        self.resign(leadership).await?;
+        let deadline = Instant::now() + pause;
+        while Instant::now() < deadline {
+            let client = self.connection.client();
+            let look = async {
+                let (_, changed) = read_and_watch(&client, &self.holder_path()).await?;
+                // Whoever took over may have given way already: the epoch tells of him, the holder does not.
+                let (epoch, _) = client.get_data(&self.epoch_path()).await?;
+                Ok::<_, Error>((parse_epoch(&epoch) > leadership.epoch, changed))
+            };
+            match look.await {
+                Ok((true, _)) => return Ok(()),
+                Ok((false, changed)) => drop(tokio::time::timeout_at(deadline, changed.changed()).await),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+        Ok(())
     }
 }
 

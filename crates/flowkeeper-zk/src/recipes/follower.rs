@@ -14,6 +14,7 @@ use zookeeper_client::{
 };
 
 use super::Connection;
+use super::fingerprint::{Fingerprint, Ids};
 
 /// Paths read by one `multi` read; keeps the answer well below the 1 MiB frame for documents of a few KiB.
 const PATHS_PER_READ: usize = 100;
@@ -40,6 +41,11 @@ pub struct Batch {
     pub resynced: bool,
     /// Every transaction up to this id is contained in the copy once the batch is applied.
     pub zxid: i64,
+    /// Of the copy once the batch is applied.
+    pub fingerprint: Fingerprint,
+    /// The connect of the link ([`Link::connects`](super::Link::connects)) over which it came: the copy is current while this
+    /// is the link's and the link is connected.
+    pub connects: u64,
 }
 
 /// Follows one subtree. Owned by one task, which calls [`TreeFollower::next`] in a loop.
@@ -48,8 +54,9 @@ pub struct TreeFollower {
     connection: Connection,
     root: String,
     keep: fn(&str) -> bool,
-    /// What was delivered: path to (czxid, mzxid), to compare a full re-read against.
-    known: HashMap<String, (i64, i64)>,
+    /// What was delivered, to compare a full re-read against.
+    known: HashMap<String, Ids>,
+    fingerprint: Fingerprint,
     watch: Option<Watch>,
 }
 
@@ -79,7 +86,8 @@ impl Watch {
 impl TreeFollower {
     /// Follows `root` (which must exist) and everything below it that `keep` accepts.
     pub fn new(connection: Connection, root: impl Into<String>, keep: fn(&str) -> bool) -> Self {
-        TreeFollower { connection, root: root.into(), keep, known: HashMap::new(), watch: None }
+        let (known, fingerprint) = (HashMap::new(), Fingerprint::default());
+        TreeFollower { connection, root: root.into(), keep, known, fingerprint, watch: None }
     }
 
     /// The next batch; the first one is the whole subtree. Waits through disconnections and expiries.
@@ -93,7 +101,9 @@ impl TreeFollower {
                 _ => self.resync(link.connects).await.map(Some),
             };
             match step {
-                Ok(Some(batch)) => return Some(batch),
+                Ok(Some(batch)) => {
+                    return Some(Batch { fingerprint: self.fingerprint, connects: link.connects, ..batch });
+                }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(root = %self.root, %error, "subtree will be read again");
@@ -161,8 +171,7 @@ impl TreeFollower {
             level = self.list(&client, &level).await?;
         }
         for path in gone {
-            self.known.remove(&path);
-            batch.changes.push(Change { path, node: None });
+            self.note(&path, None, &mut batch);
         }
         self.watch = Some(Watch { client, watcher, connects, pending: Vec::new() });
         Ok(batch)
@@ -195,6 +204,11 @@ impl TreeFollower {
                 let node = match result {
                     MultiReadResult::Data { data, stat } => Some(Node { data, stat }),
                     MultiReadResult::Error { err: Error::NoNode } => None,
+                    // Somebody else's: it must not keep us from the rest.
+                    MultiReadResult::Error { err: Error::NoAuth } => {
+                        tracing::warn!(path, "not readable with our credentials, taken as absent");
+                        None
+                    }
                     MultiReadResult::Error { err } => return Err(err),
                     other => {
                         return Err(Error::UnexpectedError(format!("{path}: unexpected answer {other:?}")));
@@ -207,15 +221,25 @@ impl TreeFollower {
     }
 
     fn note(&mut self, path: &str, node: Option<Node>, batch: &mut Batch) {
-        let seen = node.as_ref().map(|node| (node.stat.czxid, node.stat.mzxid));
-        if self.known.get(path).copied() == seen {
+        let seen = node.as_ref().map(|node| {
+            let Stat { czxid, mzxid, version, .. } = node.stat;
+            Ids { czxid, mzxid, version }
+        });
+        let known = self.known.get(path).copied();
+        if known == seen {
             return;
         }
-        batch.zxid = batch.zxid.max(seen.map_or(0, |(_, mzxid)| mzxid));
+        batch.zxid = batch.zxid.max(seen.map_or(0, |ids| ids.mzxid));
+        if let Some(ids) = known {
+            self.fingerprint.remove(path, ids);
+        }
         match seen {
-            Some(ids) => self.known.insert(path.to_owned(), ids),
-            None => self.known.remove(path),
-        };
+            Some(ids) => {
+                self.fingerprint.add(path, ids);
+                self.known.insert(path.to_owned(), ids);
+            }
+            None => drop(self.known.remove(path)),
+        }
         batch.changes.push(Change { path: path.to_owned(), node });
     }
 }

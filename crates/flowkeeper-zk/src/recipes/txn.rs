@@ -178,10 +178,12 @@ impl Connection {
         let client = self.client();
         let mut writer = client.new_multi_writer();
         for op in &txn.ops {
-            let acls = Acls::anyone_all();
             match op {
                 Op::Check { path, version } => writer.add_check_version(path, *version),
-                Op::Create { path, data, mode } => writer.add_create(path, data, &mode.with_acls(acls)),
+                Op::Create { path, data, mode } => {
+                    let list = self.acls(path);
+                    writer.add_create(path, data, &mode.with_acls(Acls::new(&list)))
+                }
                 Op::Set { path, data, version } => writer.add_set_data(path, data, *version),
                 Op::Delete { path, version } => writer.add_delete(path, *version),
             }

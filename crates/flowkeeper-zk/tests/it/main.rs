@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access;
+mod locks;
+mod proxy;
 mod recipes;
 mod server_client;
 mod server_raw;
+mod sessions;
 mod wire;

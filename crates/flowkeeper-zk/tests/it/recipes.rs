@@ -9,9 +9,9 @@ use flowkeeper_zk::recipes::{Connection, Election, LinkState, Options, TreeFollo
 use flowkeeper_zk::server::{self, Config, Server};
 
 /// Nothing here takes this long unless it hangs.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-async fn start(listen: SocketAddr, data: Option<&Path>) -> Server {
+pub(crate) async fn start(listen: SocketAddr, data: Option<&Path>) -> Server {
     let config = Config {
         listen,
         data: data.map(Path::to_owned),
@@ -22,23 +22,31 @@ async fn start(listen: SocketAddr, data: Option<&Path>) -> Server {
     server::start(config).await.expect("started")
 }
 
-fn any() -> SocketAddr {
+pub(crate) fn any() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-async fn connect(server: SocketAddr) -> Connection {
-    let options = Options {
+pub(crate) fn options(server: SocketAddr) -> Options {
+    Options {
         hosts: format!("{server}/root"),
         session_timeout: Duration::from_secs(2),
         open_timeout: DEADLINE,
-    };
+        ..Options::default()
+    }
+}
+
+pub(crate) async fn connect(server: SocketAddr) -> Connection {
+    connect_as(options(server)).await
+}
+
+pub(crate) async fn connect_as(options: Options) -> Connection {
     let (connection, driver) = Connection::open(options).await.expect("connected");
     #[expect(clippy::disallowed_methods, reason = "a test has no task module")]
     tokio::spawn(driver.run());
     connection
 }
 
-async fn in_time<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("in time")
 }
 
@@ -127,16 +135,17 @@ async fn one_leads_and_the_next_takes_over_with_a_higher_epoch() {
     let server = start(any(), None).await;
     let addr = server.local_addr();
     let (first, second) = (connect(addr).await, connect(addr).await);
+    Election::prepare(&first, "/leader").await.expect("laid out");
     let election =
         |connection: &Connection, id: &str| Election::new(connection.clone(), "/leader", id, String::new());
     let (of_first, of_second) = (election(&first, "one"), election(&second, "two"));
-    let led = in_time(of_first.campaign()).await.expect("open");
+    let led = in_time(of_first.campaign()).await.expect("an epoch").expect("open");
     assert_eq!(led.epoch, 1);
     let waiting = tokio::time::timeout(Duration::from_millis(300), of_second.campaign()).await;
     assert!(waiting.is_err(), "the other waits");
     first.commit(led.fence().create("/by-one", "")).await.expect("the leader writes");
     of_first.resign(&led).await.expect("resigned");
-    let next = in_time(of_second.campaign()).await.expect("open");
+    let next = in_time(of_second.campaign()).await.expect("an epoch").expect("open");
     assert_eq!(next.epoch, 2);
     in_time(of_first.lost(&led)).await;
     let late = first.commit(led.fence().create("/too-late", "")).await.expect_err("fenced");
@@ -149,12 +158,13 @@ async fn a_restarted_candidate_takes_over_from_its_dead_self_at_once() {
     let server = start(any(), None).await;
     let addr = server.local_addr();
     let before = connect(addr).await;
+    Election::prepare(&before, "/leader").await.expect("laid out");
     let election =
         |connection: &Connection| Election::new(connection.clone(), "/leader", "one", String::new());
-    let led = in_time(election(&before).campaign()).await.expect("open");
+    let led = in_time(election(&before).campaign()).await.expect("an epoch").expect("open");
     // Its session lives on, as after a kill; the same candidate comes back in another session.
     let after = connect(addr).await;
-    let again = in_time(election(&after).campaign()).await.expect("open");
+    let again = in_time(election(&after).campaign()).await.expect("an epoch").expect("open");
     assert_eq!(again.epoch, led.epoch + 1);
     let late = before.commit(led.fence().create("/x", "")).await.expect_err("fenced");
     assert!(led.is_deposed_by(&late), "{late}");
@@ -167,8 +177,9 @@ async fn a_lost_connection_does_not_end_a_leadership() {
     let server = start(any(), Some(folder.path())).await;
     let addr = server.local_addr();
     let connection = connect(addr).await;
+    Election::prepare(&connection, "/leader").await.expect("laid out");
     let election = Election::new(connection.clone(), "/leader", "one", String::new());
-    let led = in_time(election.campaign()).await.expect("open");
+    let led = in_time(election.campaign()).await.expect("an epoch").expect("open");
     server.stop().await.expect("stopped");
     in_time(connection.watch_link().wait_for(|link| link.state == LinkState::Suspended))
         .await
