@@ -7,6 +7,8 @@ mod applications;
 mod apps;
 mod completions;
 pub mod error;
+mod locks;
+mod nodes;
 mod releases;
 mod streams;
 mod system;

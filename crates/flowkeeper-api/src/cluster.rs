@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::nodes::NodeInfo;
+
 /// Answer of `GET /api/v1/cluster`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -11,6 +13,9 @@ pub struct Cluster {
     pub servers: Vec<ServerInfo>,
     pub nodes: Vec<NodeInfo>,
     pub ensemble: Ensemble,
+    /// Whether instances are moved off lost nodes.
+    #[serde(default)]
+    pub brake: crate::nodes::Brake,
     pub update_seconds: UpdateSeconds,
 }
 
@@ -33,21 +38,9 @@ pub struct ServerInfo {
     pub api: String,
     /// Version of the program.
     pub version: String,
-}
-
-/// A node that is or was there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct NodeInfo {
-    pub id: String,
-    /// Its agent is connected.
-    pub live: bool,
-    pub host: Option<String>,
-    /// App instances it may hold.
-    pub slots: Option<u32>,
-    /// App instances it holds.
-    pub used: u32,
-    pub version: Option<String>,
+    /// It leads.
+    #[serde(default)]
+    pub leads: bool,
 }
 
 /// This server's view of ZooKeeper.
@@ -62,6 +55,35 @@ pub struct Ensemble {
     pub zxid: i64,
     /// Documents in the metadata that cannot be read; see the server's log.
     pub unreadable: usize,
+    /// Seconds since this server lost its connection, when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_seconds: Option<u64>,
+    /// ZooKeeper's servers, as they answer now.
+    #[serde(default)]
+    pub members: Vec<EnsembleMember>,
+}
+
+/// A server of ZooKeeper.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EnsembleMember {
+    /// `host:port` as configured.
+    pub address: String,
+    /// `leader`, `follower`, `observer`, `standalone`; absent when it does not answer or does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Milliseconds: smallest, mean and largest latency of its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outstanding: Option<u32>,
+    /// Why nothing is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// How long changes take, as measured by this server.

@@ -2,7 +2,7 @@
 //!
 //! Most of the contract is that of Spring Cloud Data Flow 2.11 (SCDF), down to member names, their order, and which members
 //! are absent when empty: scripts, the Java client and the dashboard of SCDF read these documents. What Flowkeeper adds
-//! lies under `/api/v1` ([`cluster`], [`applications`]).
+//! lies under `/api/v1` ([`cluster`], [`nodes`], [`applications`]).
 //!
 //! * [`hal`]: links, pages, embedded lists: the shape all SCDF documents share;
 //! * [`about`], [`apps`], [`streams`], [`releases`], [`completions`], [`runtime`], [`audit`]: the documents by area;
@@ -22,6 +22,8 @@ pub mod cluster;
 pub mod completions;
 pub mod error;
 pub mod hal;
+pub mod locks;
+pub mod nodes;
 pub mod releases;
 pub mod runtime;
 pub mod streams;
@@ -30,5 +32,9 @@ pub mod watch;
 pub use client::Client;
 pub use client::error::{Error, Kind};
 
-/// Header of every answer to a change: the id of the ZooKeeper transaction that committed it, in decimal.
+/// Header of every answer, a ZooKeeper transaction id in decimal: the one that committed a change, or the one up to which what
+/// was read is current. In a request: the answer must show at least that transaction.
 pub const ZXID_HEADER: &str = "X-Flowkeeper-Zxid";
+
+/// Header of an answer that a server without a connection gave from its copy: for how many seconds that may be out of date.
+pub const STALE_HEADER: &str = "X-Flowkeeper-Stale";

@@ -4,7 +4,8 @@
 //! * [`applications`]: sets of streams that are changed as one;
 //! * [`streams`]: definitions; [`deploy`]: making and ending deployments; [`releases`]: replacing what runs; [`history`]:
 //!   what ran; [`related`]: questions about a definition; [`completions`]: how one could go on;
-//! * [`runtime`], [`logs`]: what runs and what it says; [`explain`]: why, and the cluster; [`audit`]: who did what.
+//! * [`runtime`], [`logs`]: what runs and what it says; [`explain`]: why; [`audit`]: who did what;
+//! * [`cluster`], [`nodes`], [`placement`], [`fsck`]: what operators ask and decide.
 //!
 //! Every change is one transaction, decided on the model and committed under the versions it was decided on; when somebody
 //! else was faster it is decided again ([`with_retry`]).
@@ -12,12 +13,17 @@
 pub mod applications;
 pub mod apps;
 pub mod audit;
+pub mod cluster;
 pub mod completions;
+pub mod coordination;
 pub mod deploy;
 pub mod explain;
+pub mod fsck;
 pub mod history;
 pub mod logs;
+pub mod nodes;
 pub mod options;
+pub mod placement;
 mod properties;
 pub mod related;
 pub mod releases;
@@ -29,6 +35,7 @@ mod yaml;
 use std::time::Duration;
 
 use crate::meta::WriteError;
+use crate::state::AppState;
 
 /// How often a change is decided again because somebody else changed the same thing.
 const TRIES: usize = 3;
@@ -50,6 +57,11 @@ pub enum Error {
     NoDeployment(String),
     #[error("The '{0}' application instance could not be found.")]
     NoInstance(String),
+    #[error("There is no node named {0}: 'flowkeeper node list' shows all")]
+    NoNode(String),
+    /// A node cannot be forgotten yet.
+    #[error("Node '{node}' cannot be forgotten: {reason}")]
+    NodeInUse { node: String, reason: String },
     /// A text is no time; Java names the place.
     #[error("Text '{text}' could not be parsed at index {index}")]
     NoDate { text: String, index: usize },
@@ -115,6 +127,13 @@ pub enum Error {
     /// An app was asked and refused, or did not answer.
     #[error("{0}")]
     Upstream(String),
+    /// Somebody else carries out a request about the same stream.
+    #[error("{0}; wait until that is done, or see who it is with 'flowkeeper cluster locks'")]
+    Locked(String),
+    #[error("There is no lock {0}: it was released, or never there")]
+    NoLock(String),
+    #[error("This is the only server: there is nobody to hand the leadership to")]
+    NoOtherServer,
     /// Others change the same thing all the time.
     #[error("{0} is being changed by somebody else at the same time; look at it and try again")]
     Conflict(String),
@@ -167,6 +186,23 @@ impl From<WriteError> for Failed {
     fn from(error: WriteError) -> Failed {
         Failed::Write(error)
     }
+}
+
+/// As [`with_retry`], for a request about the life of a stream. Such requests take turns: whoever has to wait for too long is told for
+/// whom. `what` is what the request does, as a verb.
+async fn in_turn<T, F>(
+    state: &AppState,
+    stream: &str,
+    what: &str,
+    attempt: impl FnMut() -> F,
+) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Failed>>,
+{
+    // One that is not there needs no lock to be told of.
+    let is_there = state.meta.model().stream(stream).is_some();
+    let _lock = if is_there { Some(state.meta.lock_stream(stream, what).await?) } else { None };
+    with_retry(&format!("stream '{stream}'"), attempt).await
 }
 
 /// Decides and writes, again when what was decided on changed meanwhile. `what` names the subject for people.

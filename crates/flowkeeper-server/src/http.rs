@@ -9,12 +9,16 @@ mod apps;
 mod audit;
 mod base;
 mod completions;
+mod consistency;
+mod coordination;
+mod debug;
 mod definitions;
 mod deployments;
 mod error;
 mod logs;
 mod management;
 mod negotiate;
+mod nodes;
 mod openapi;
 mod own;
 mod paging;
@@ -27,7 +31,7 @@ mod watch;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +101,18 @@ pub fn router(state: AppState) -> Router {
         .route("/runtime/streams/{names}", get(runtime::streams_named))
         // Flowkeeper's own.
         .route("/api/v1/cluster", get(own::cluster))
+        .route("/api/v1/cluster/brake", get(nodes::brake).post(nodes::set_brake))
+        .route("/api/v1/cluster/fsck", get(nodes::check))
+        .route("/api/v1/nodes", get(nodes::list))
+        .route("/api/v1/nodes/{id}", get(nodes::get).delete(nodes::forget))
+        .route("/api/v1/nodes/{id}/cordon", post(nodes::cordon))
+        .route("/api/v1/nodes/{id}/uncordon", post(nodes::uncordon))
+        .route("/api/v1/nodes/{id}/drain", post(nodes::drain))
+        .route("/api/v1/what-if", get(nodes::what_if))
+        .route("/api/v1/runtime/placement/{id}/explain", get(nodes::explain))
+        .route("/api/v1/cluster/transfer-leadership", post(coordination::transfer))
+        .route("/api/v1/locks", get(coordination::locks))
+        .route("/api/v1/locks/{id}", axum::routing::delete(coordination::release))
         .route("/api/v1/watch", get(watch::watch))
         .route("/api/v1/streams/{name}", get(own::explain))
         .route("/api/v1/streams/{name}/explain", get(own::story))
@@ -110,12 +126,16 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/export", get(applications::export))
         .route("/openapi.json", get(own::openapi))
         .route("/metrics", get(own::metrics))
+        .route("/debug/cachehash", get(debug::cache_hash))
         .route("/livez", get(own::alive))
         .route("/readyz", get(own::ready))
         .method_not_allowed_fallback(negotiate::method_not_allowed)
         .fallback(negotiate::no_handler)
         .layer(DefaultBodyLimit::max(max_body))
-        .with_state(state);
+        .with_state(state.clone());
     // A layer of the outer router runs before the inner one looks at the path.
-    Router::new().fallback_service(routes).layer(from_fn(negotiate::surround))
+    Router::new()
+        .fallback_service(routes)
+        .layer(from_fn_with_state(state, consistency::keep))
+        .layer(from_fn(negotiate::surround))
 }

@@ -16,8 +16,10 @@
 pub mod app;
 pub mod catalog;
 mod clock;
+mod ensemble;
 pub mod http;
 mod leader;
+mod link;
 pub mod meta;
 mod metrics;
 mod reconcile;

@@ -7,23 +7,29 @@
 mod bootstrap;
 mod feed;
 mod follow;
+mod hash;
+mod lock;
 mod model;
 pub mod paths;
 pub mod record;
+pub mod schema;
 mod shown;
 mod write;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use flowkeeper_engine::nodes::Assessment;
 use flowkeeper_zk::recipes::Connection;
 use tokio::sync::{Notify, watch};
 
 pub use bootstrap::{LayoutError, prepare};
 pub use feed::{News, Subject};
 pub use follow::Follower;
-pub use model::{AppEntry, AppKey, AppKind, Model, NodeEntry, Versioned};
+pub use hash::CopyState;
+pub use lock::{LOCKS, LockRecord, LockRefused, StreamLock};
+pub use model::{AppEntry, AppKey, AppKind, Model, NodeEntry, Placed, Versioned};
 pub use shown::{Shown, redact};
 pub use write::{AppChange, Write, WriteError, Written};
 
@@ -49,8 +55,14 @@ struct Shared {
     /// Every transaction up to this id is in the model.
     applied: watch::Sender<i64>,
     dirty: Mutex<Dirty>,
+    /// Moves whenever something about nodes changed.
+    nodes: watch::Sender<()>,
     wake: Notify,
     feed: Mutex<Feed>,
+    copy: Mutex<CopyState>,
+    locks: Mutex<lock::Board>,
+    /// Id of this server, as it signs locks.
+    name: OnceLock<String>,
 }
 
 /// Streams whose inputs changed since the reconciler last looked.
@@ -68,11 +80,25 @@ impl Meta {
             model: RwLock::new(Model::default()),
             applied: watch::Sender::new(0),
             dirty: Mutex::new(Dirty::default()),
+            nodes: watch::Sender::new(()),
             wake: Notify::new(),
             feed: Mutex::default(),
+            copy: Mutex::default(),
+            locks: Mutex::default(),
+            name: OnceLock::new(),
         });
         let follower = Follower::new(connection.clone(), shared.clone());
         (Meta { connection, shared, metrics }, follower)
+    }
+
+    /// Tells the id of this server; only the first one counts.
+    pub fn set_server_name(&self, id: &str) {
+        drop(self.shared.name.set(id.to_owned()));
+    }
+
+    /// The id of this server.
+    pub fn server_name(&self) -> &str {
+        self.shared.name.get().map_or("", String::as_str)
     }
 
     /// The connection beneath.
@@ -144,6 +170,18 @@ impl Meta {
             }
             woken.await;
         }
+    }
+
+    /// A receiver that moves whenever something about nodes changed.
+    pub(crate) fn watch_nodes(&self) -> watch::Receiver<()> {
+        self.shared.nodes.subscribe()
+    }
+
+    /// Notes what the leader finds about the comings and goings of nodes, and has every stream looked at again.
+    pub(crate) fn assess(&self, assessment: Assessment) {
+        self.shared.model.write().unwrap_or_else(PoisonError::into_inner).assess(Arc::new(assessment));
+        self.shared.dirty().all = true;
+        self.shared.wake.notify_one();
     }
 
     /// Marks one stream as worth another look.

@@ -6,6 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// One per process; clones share it.
 #[derive(Clone, Debug)]
@@ -21,6 +22,14 @@ pub struct Metrics {
     pub reconcile_failures: Counter,
     /// 1 while this server leads.
     pub is_leader: Gauge,
+    /// Connections made to ZooKeeper, for the same session or a new one.
+    pub link_connects: Counter,
+    /// Sessions opened.
+    pub link_sessions: Counter,
+    /// Seconds without a connection, counted when it is back.
+    pub link_suspended: Counter<f64, AtomicU64>,
+    /// Seconds until ZooKeeper's leader answered: a sync every few seconds.
+    pub link_sync: Histogram,
 }
 
 impl Metrics {
@@ -50,6 +59,22 @@ impl Metrics {
             reconcile_failures.clone(),
         );
         registry.register("is_leader", "1 while this server leads", is_leader.clone());
+        let (link_connects, link_sessions) = (Counter::default(), Counter::default());
+        let (link_suspended, link_sync) = (Counter::<f64, AtomicU64>::default(), seconds());
+        registry.register("link_connects", "Connections made to ZooKeeper", link_connects.clone());
+        registry.register("link_sessions", "Sessions opened at ZooKeeper", link_sessions.clone());
+        registry.register_with_unit(
+            "link_suspended",
+            "Time without a connection to ZooKeeper",
+            Unit::Seconds,
+            link_suspended.clone(),
+        );
+        registry.register_with_unit(
+            "link_sync",
+            "Time until the leader of ZooKeeper answered a sync",
+            Unit::Seconds,
+            link_sync.clone(),
+        );
         Metrics {
             registry: Arc::new(registry),
             update_znode,
@@ -57,6 +82,10 @@ impl Metrics {
             reconciles,
             reconcile_failures,
             is_leader,
+            link_connects,
+            link_sessions,
+            link_suspended,
+            link_sync,
         }
     }
 

@@ -6,10 +6,16 @@
 //! planner; this module only carries it out, each step in one transaction that checks the leader's fence and the record the
 //! plan was made from.
 //!
-//! [`Janitor`] beside them sweeps up what grows by itself.
+//! [`Nodes`] watches nodes come and go: it holds moves back when too many are lost at once, and closes restless ones.
+//! [`Mover`] evens out nodes, slowly. [`Janitor`] beside them sweeps up what grows by itself.
 
 mod janitor;
+mod mover;
+mod nodes;
+mod reservations;
 mod streams;
 
 pub(crate) use janitor::Janitor;
+pub(crate) use mover::Mover;
+pub(crate) use nodes::Nodes;
 pub(crate) use streams::Streams;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flowkeeper_deploy::artifact::Artifacts;
 use flowkeeper_deploy::record::{VERSION, encode};
-use flowkeeper_zk::recipes::{self, Connection, Txn};
+use flowkeeper_zk::recipes::{self, AclPolicy, Auth, Connection, Txn};
 use tokio::net::TcpListener;
 use zookeeper_client::Error;
 
@@ -16,7 +16,9 @@ use crate::app::options::container::Registries;
 use crate::catalog::Catalog;
 use crate::http;
 use crate::leader::{Leader, election};
+use crate::link;
 use crate::meta::record::ServerRecord;
+use crate::meta::schema::support;
 use crate::meta::{LayoutError, Meta, paths, prepare};
 use crate::metrics::Metrics;
 use crate::state::AppState;
@@ -36,10 +38,21 @@ pub struct Options {
     pub listener: TcpListener,
     /// ZooKeeper hosts with chroot: `127.0.0.1:2181/flowkeeper`.
     pub zookeeper: String,
+    /// As whom it comes to ZooKeeper, and who else shares the tree.
+    pub access: Access,
     pub catalog: Catalog,
     /// Where programs come from whose metadata is read.
     pub artifacts: Artifacts,
     pub settings: Settings,
+}
+
+/// Credentials of a server. Without any, everybody who reaches ZooKeeper may do everything.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// What all servers share. What they create is theirs.
+    pub servers: Option<Auth>,
+    /// What all agents share; without it agents are kept out of a tree that servers protect.
+    pub agents: Option<Auth>,
 }
 
 /// Settings that requests see.
@@ -82,6 +95,13 @@ pub enum StartError {
     Listener(#[from] std::io::Error),
 }
 
+impl StartError {
+    /// True when this server may not use the tree: trying again is of no use.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, StartError::Layout(error) if error.is_refusal())
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
@@ -95,22 +115,33 @@ pub struct Server {
 /// # Errors
 /// See [`StartError`]; nothing runs then.
 pub async fn start(options: Options) -> Result<Server, StartError> {
-    let Options { id, listener, zookeeper, catalog, artifacts, settings } = options;
+    let Options { id, listener, zookeeper, access, catalog, artifacts, settings } = options;
     let addr = listener.local_addr()?;
     let connect = recipes::Options {
         hosts: zookeeper.clone(),
         session_timeout: SESSION_TIMEOUT,
         open_timeout: OPEN_TIMEOUT,
+        acls: access.servers.as_ref().map(|servers| AclPolicy {
+            class: flowkeeper_deploy::access::class,
+            servers: servers.id(),
+            agents: access.agents.as_ref().map(Auth::id),
+            node: None,
+        }),
+        auth: access.servers.into_iter().collect(),
+        ..recipes::Options::default()
     };
-    let (connection, driver) = Connection::open(connect)
-        .await
-        .map_err(|source| StartError::Zookeeper { hosts: zookeeper, source })?;
+    let (connection, driver) = Connection::open(connect).await.map_err(|source| match source {
+        Error::NoAuth | Error::AuthFailed => StartError::Layout(LayoutError::Denied),
+        source => StartError::Zookeeper { hosts: zookeeper.clone(), source },
+    })?;
     let tasks = Tasks::new();
     tasks.spawn("zookeeper session", driver.run());
     prepare(&connection).await?;
     let metrics = Metrics::new();
     let (meta, follower) = Meta::new(connection.clone(), metrics.clone());
+    meta.set_server_name(&id);
     tasks.spawn("metadata follower", follower.run());
+    tasks.spawn("link", link::measure(connection.clone(), metrics.clone()));
     let api = addr.to_string();
     announce(&connection, &id, &api).await?;
     tasks.spawn("presence", keep_announced(connection, id.clone(), api.clone()));
@@ -131,6 +162,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         catalog,
         options,
         metrics,
+        zookeeper: zookeeper.into(),
         settings,
         client,
         stopping: tasks.stop_token(),
@@ -165,7 +197,7 @@ async fn announce(connection: &Connection, id: &str, api: &str) -> Result<(), St
         id: id.to_owned(),
         api: api.to_owned(),
         sw: env!("CARGO_PKG_VERSION").to_owned(),
-        extra: Default::default(),
+        extra: support(),
     };
     let failed = |error: &dyn std::fmt::Display| StartError::Announce(error.to_string());
     let old = connection.client().check_stat(&path).await.map_err(|error| failed(&error))?;

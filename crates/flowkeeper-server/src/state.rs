@@ -17,6 +17,8 @@ pub struct AppState {
     pub catalog: Catalog,
     pub options: OptionsReader,
     pub metrics: Metrics,
+    /// ZooKeeper's servers, as configured, with the chroot.
+    pub zookeeper: Arc<str>,
     pub settings: Arc<Settings>,
     /// For requests to app instances (actuator) and remote lists of apps.
     pub client: reqwest::Client,

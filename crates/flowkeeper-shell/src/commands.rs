@@ -2,9 +2,12 @@
 
 mod app;
 mod application;
+mod cluster;
 mod export;
+mod node;
 mod runtime;
 mod stream;
+mod what_if;
 
 use std::time::Duration;
 
@@ -21,8 +24,16 @@ const LOCAL: &str = "http://localhost:9393";
 
 /// The commands, to be added to a command tree.
 pub fn commands() -> Vec<Command> {
-    let commands =
-        [app::command(), stream::command(), application::command(), runtime::command(), export::command()];
+    let commands = [
+        app::command(),
+        stream::command(),
+        application::command(),
+        runtime::command(),
+        export::command(),
+        node::command(),
+        cluster::command(),
+        what_if::command(),
+    ];
     commands.into_iter().map(with_common_options).collect()
 }
 
@@ -65,6 +76,9 @@ pub(crate) async fn dispatch(
         "stream" => stream::run(matches, &client, ui).await,
         "application" => application::run(matches, &client, ui).await,
         "export" => export::run(matches, &client, ui).await,
+        "node" => node::run(matches, &client, ui).await,
+        "cluster" => cluster::run(matches, &client, ui).await,
+        "what-if" => what_if::run(matches, &client, ui).await,
         "runtime" => runtime::run(matches, &client, ui).await,
         name => Err(Failure::usage(format!("there is no command '{name}'; see 'flowkeeper help'"))),
     }

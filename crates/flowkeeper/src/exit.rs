@@ -7,6 +7,7 @@ use std::process::ExitCode;
 pub(crate) enum Kind {
     Failed = 1,
     Usage = 2,
+    NotAllowed = 5,
     Unavailable = 6,
 }
 
@@ -24,6 +25,10 @@ impl Failure {
 
     pub(crate) fn usage(message: impl ToString) -> Failure {
         Failure { kind: Kind::Usage, message: message.to_string() }
+    }
+
+    pub(crate) fn not_allowed(message: impl ToString) -> Failure {
+        Failure { kind: Kind::NotAllowed, message: message.to_string() }
     }
 
     pub(crate) fn unavailable(message: impl ToString) -> Failure {

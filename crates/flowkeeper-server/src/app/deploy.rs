@@ -17,7 +17,7 @@ use super::apps::{self, Listed};
 use super::audit::{self, Action};
 use super::properties::{check_bundled, resource_defaults};
 use super::streams::{change_want, changed, key_of};
-use super::{Error, with_retry};
+use super::{Error, in_turn};
 use crate::clock;
 use crate::meta::record::{AuditRecord, StreamRecord, WantState};
 use crate::meta::{AppKey, Model, Versioned, Write, Written};
@@ -57,7 +57,7 @@ pub(super) struct Prepared {
 /// # Errors
 /// [`Error::NoStream`], [`Error::AlreadyDeployed`], [`Error::AlreadyDeploying`], or what is wrong with the properties.
 pub async fn deploy(state: &AppState, name: &str, properties: &Properties) -> Result<Option<Written>, Error> {
-    with_retry(&format!("stream '{name}'"), || async {
+    in_turn(state, name, "deploy", || async {
         let (next, definition, original) = {
             let model = state.meta.model();
             let next = Next::of(&model, name)?;
@@ -125,7 +125,10 @@ impl Prepared {
 /// [`Error::NoStream`].
 pub async fn undeploy(state: &AppState, name: &str) -> Result<Option<Written>, Error> {
     let decide = |want| Ok((want == WantState::Deployed).then_some(WantState::Undeployed));
-    change_want(state, name, decide, |name, dsl, _| vec![audit::stream(Action::Undeploy, name, dsl)]).await
+    change_want(state, name, "undeploy", decide, |name, dsl, _| {
+        vec![audit::stream(Action::Undeploy, name, dsl)]
+    })
+    .await
 }
 
 /// Stops all streams.

@@ -1,22 +1,17 @@
-//! Why a stream is in its state, and what the cluster consists of.
+//! Why a stream is in its state.
 
 use std::path::PathBuf;
 
-use flowkeeper_api::cluster::{
-    AppExplanation, Cluster, Ensemble, Event, InstanceExplanation, Leader, Measured, NodeInfo, ServerInfo,
-    StreamExplanation, UpdateSeconds,
-};
+use flowkeeper_api::cluster::{AppExplanation, Event, InstanceExplanation, StreamExplanation};
 use flowkeeper_deploy::record::StatusState;
 use flowkeeper_engine::model::InstanceId;
 use flowkeeper_engine::phase::Phase;
-use flowkeeper_zk::recipes::LinkState;
 
 use super::Error;
 use super::logs::read_tail;
 use super::runtime::{Instance, deployment_id, running_stream};
 use crate::meta::Model;
 use crate::meta::record::WantState;
-use crate::metrics::Metrics;
 use crate::state::AppState;
 
 /// Of how many files the last lines are read, how much of the end of each, and how many lines of it are told.
@@ -174,57 +169,7 @@ fn awaited<'a>(instances: impl Iterator<Item = &'a InstanceExplanation>) -> Opti
     Some(format!("nothing is awaited: {} failed for good{reason}; deploy or update the stream", failed.id))
 }
 
-/// Servers, nodes, and this server's view of ZooKeeper.
-pub fn cluster(state: &AppState) -> Cluster {
-    let link = state.meta.connection().link();
-    let zxid = state.meta.applied_zxid();
-    let model = state.meta.model();
-    let leader = model.leader.as_ref().map(|holder| Leader {
-        id: holder.id.clone(),
-        api: holder.api.clone(),
-        epoch: holder.epoch,
-    });
-    let server = |server: &std::sync::Arc<crate::meta::record::ServerRecord>| ServerInfo {
-        id: server.id.clone(),
-        api: server.api.clone(),
-        version: server.sw.clone(),
-    };
-    let nodes = model.nodes.iter().map(|(id, node)| NodeInfo {
-        id: id.0.clone(),
-        live: node.live.is_some(),
-        host: node.live.as_ref().map(|live| live.host.clone()),
-        slots: node.live.as_ref().map(|live| live.slots),
-        used: model.used_slots(id),
-        version: node.live.as_ref().map(|live| live.sw.clone()),
-    });
-    let link_state = match link.state {
-        LinkState::Connected => "connected",
-        LinkState::Suspended => "suspended",
-        LinkState::Closed => "closed",
-    };
-    Cluster {
-        leader,
-        servers: model.servers.values().map(server).collect(),
-        nodes: nodes.collect(),
-        ensemble: Ensemble {
-            state: link_state.to_owned(),
-            session: format!("{:x}", link.session_id),
-            zxid,
-            unreadable: model.unreadable.len(),
-        },
-        update_seconds: UpdateSeconds {
-            znode: measured(&state.metrics, "flowkeeper_update_znode_seconds"),
-            watcher: measured(&state.metrics, "flowkeeper_update_watcher_seconds"),
-        },
-    }
-}
-
-fn measured(metrics: &Metrics, histogram: &str) -> Measured {
-    let (count, sum) = metrics.totals(histogram);
-    Measured { count, sum }
-}
-
-fn state_name(state: StatusState) -> &'static str {
+pub(super) fn state_name(state: StatusState) -> &'static str {
     match state {
         StatusState::Pending => "pending",
         StatusState::Fetching => "fetching",

@@ -22,7 +22,7 @@ use super::deploy::{
 };
 use super::streams::{changed, key_of};
 use super::yaml::{Quotes, Yaml};
-use super::{Error, with_retry};
+use super::{Error, in_turn, with_retry};
 use crate::clock;
 use crate::meta::record::{ScaledRecord, WantState};
 use crate::meta::{AppKey, AppKind, Model, Write, Written};
@@ -57,7 +57,7 @@ pub(super) struct Current {
 /// [`Error::NoStream`], [`Error::NoRelease`], [`Error::BeingUpdated`], [`Error::NoDifference`], or what is wrong with the
 /// properties.
 pub async fn update(state: &AppState, name: &str, request: &Update) -> Result<Option<Written>, Error> {
-    with_retry(&format!("stream '{name}'"), || async {
+    in_turn(state, name, "update", || async {
         let current = {
             let model = state.meta.model();
             model.stream(name).ok_or_else(|| Error::NoStream(name.to_owned()))?;
@@ -126,7 +126,7 @@ pub async fn update(state: &AppState, name: &str, request: &Update) -> Result<Op
 /// # Errors
 /// [`Error::NoRelease`] when there is no such release, or it failed; [`Error::BeingUpdated`], [`Error::NoDifference`].
 pub async fn rollback(state: &AppState, name: &str, number: u32) -> Result<Option<Written>, Error> {
-    with_retry(&format!("stream '{name}'"), || async {
+    in_turn(state, name, "roll back", || async {
         let (current, target) = {
             let model = state.meta.model();
             model.stream(name).ok_or_else(|| Error::NoRelease(name.to_owned()))?;
@@ -174,7 +174,7 @@ pub async fn scale(state: &AppState, name: &str, label: &str, count: u32) -> Res
             "the number of instances of app '{label}' is {count}: it may be 1 to {MAX_COUNT}; undeploy the stream to run none"
         )));
     }
-    with_retry(&format!("stream '{name}'"), || async {
+    in_turn(state, name, "scale", || async {
         let current = {
             let model = state.meta.model();
             model.stream(name).ok_or_else(|| Error::NoRelease(name.to_owned()))?;

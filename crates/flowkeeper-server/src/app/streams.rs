@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use super::audit::{self, Action};
 use super::deploy::{self, Prepared};
 use super::properties::check_bundled;
-use super::{DESTROY_WAIT, Error, Failed, applications, with_retry};
+use super::{DESTROY_WAIT, Error, Failed, applications, in_turn, with_retry};
 use crate::clock;
 use crate::meta::record::{AuditRecord, StreamRecord, WantRecord, WantState};
 use crate::meta::{AppKey, AppKind, Model, Shown, Versioned, Write, WriteError, Written};
@@ -165,7 +165,7 @@ async fn mark_destroyed(state: &AppState, name: &str) -> Result<Option<Written>,
         let undeployed = (record.want.rel > 0).then(|| audit::stream(Action::Undeploy, name, dsl));
         undeployed.into_iter().chain([audit::stream(Action::Delete, name, dsl)]).collect()
     };
-    change_want(state, name, |_| Ok(Some(WantState::Destroyed)), records).await
+    change_want(state, name, "destroy", |_| Ok(Some(WantState::Destroyed)), records).await
 }
 
 pub(super) async fn wait_gone(state: &AppState, names: &BTreeSet<String>) {
@@ -178,7 +178,7 @@ pub(super) async fn wait_gone(state: &AppState, names: &BTreeSet<String>) {
     }
 }
 
-/// Changes what is wanted of a stream; `decide` sees the present want, and `None` leaves it. `records` notes what was done, from
+/// Changes what is wanted of a stream, which `what` says as a verb; `decide` sees the present want, and `None` leaves it. `records` notes what was done, from
 /// name, definition and record of the stream.
 ///
 /// # Errors
@@ -186,10 +186,11 @@ pub(super) async fn wait_gone(state: &AppState, names: &BTreeSet<String>) {
 pub(super) async fn change_want(
     state: &AppState,
     name: &str,
+    what: &str,
     decide: impl Fn(WantState) -> Result<Option<WantState>, Error>,
     records: impl Fn(&str, &str, &StreamRecord) -> Vec<AuditRecord>,
 ) -> Result<Option<Written>, Error> {
-    with_retry(&format!("stream '{name}'"), || async {
+    in_turn(state, name, what, || async {
         let (read, shown) = {
             let model = state.meta.model();
             let read = model.stream(name).cloned().ok_or_else(|| Error::NoStream(name.to_owned()))?;

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use utoipa::OpenApi;
 
 use super::{
-    about, applications, apps, audit, completions, definitions, deployments, logs, management, own, root,
-    runtime, schema, watch,
+    about, applications, apps, audit, completions, coordination, debug, definitions, deployments, logs,
+    management, nodes, own, root, runtime, schema, watch,
 };
 
 #[derive(OpenApi)]
@@ -71,6 +71,17 @@ use super::{
         runtime::streams,
         runtime::streams_named,
         own::cluster,
+        nodes::brake,
+        nodes::set_brake,
+        nodes::check,
+        nodes::list,
+        nodes::get,
+        nodes::cordon,
+        nodes::uncordon,
+        nodes::drain,
+        nodes::forget,
+        nodes::what_if,
+        nodes::explain,
         own::explain,
         watch::watch,
         own::story,
@@ -86,6 +97,10 @@ use super::{
         applications::export,
         own::openapi,
         own::metrics,
+        coordination::locks,
+        coordination::release,
+        coordination::transfer,
+        debug::cache_hash,
         own::alive,
         own::ready,
     )

@@ -1,23 +1,26 @@
 //! What Flowkeeper offers beyond SCDF: the cluster, explanations, the API's own description, metrics and probes.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flowkeeper_api::cluster::{Cluster, StreamExplanation};
 use flowkeeper_api::error::ErrorBody;
-use flowkeeper_zk::recipes::LinkState;
 
 use super::error::Problem;
 use super::openapi::document;
 use super::params::Segments;
 use super::respond::{Changed, Json, Produces, json};
-use crate::app::{explain, releases};
+use crate::app::{self, explain, releases};
+use crate::ensemble;
 use crate::state::AppState;
 
 /// Servers, nodes, the leader, and how long changes take.
 #[utoipa::path(get, path = "/api/v1/cluster", tag = "flowkeeper", responses((status = 200, body = Cluster)))]
 pub(super) async fn cluster(State(state): State<AppState>) -> Json<Cluster> {
-    Json(explain::cluster(&state))
+    let members = ensemble::ask(&state.zookeeper).await;
+    Json(app::cluster::cluster(&state, members))
 }
 
 /// The state of a stream, with a reason for everything that is not as wanted.
@@ -63,6 +66,9 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
     ([(header::CONTENT_TYPE, content_type)], state.metrics.render()).into_response()
 }
 
+/// A copy of the metadata that is older than this is no good to a load balancer.
+const STALE: Duration = Duration::from_secs(5);
+
 /// Answers while the process lives.
 #[utoipa::path(get, path = "/livez", tag = "flowkeeper", responses((status = 200)))]
 pub(super) async fn alive() -> &'static str {
@@ -72,10 +78,10 @@ pub(super) async fn alive() -> &'static str {
 /// Answers 200 while this server can do its work, else 503 with the reason.
 #[utoipa::path(get, path = "/readyz", tag = "flowkeeper", responses((status = 200), (status = 503)))]
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, &'static str) {
-    if state.meta.connection().link().state != LinkState::Connected {
-        (StatusCode::SERVICE_UNAVAILABLE, "no connection to zookeeper\n")
-    } else if !state.meta.model().is_complete() {
+    if !state.meta.model().is_complete() {
         (StatusCode::SERVICE_UNAVAILABLE, "the metadata is being read\n")
+    } else if state.meta.stale_for().is_some_and(|age| age > STALE) {
+        (StatusCode::SERVICE_UNAVAILABLE, "no connection to zookeeper\n")
     } else {
         (StatusCode::OK, "ready\n")
     }

@@ -1,19 +1,34 @@
 //! Lays out a new tree and refuses one that is not ours to touch.
 
+use std::collections::BTreeSet;
+
+use flowkeeper_deploy::access::AccessRecord;
 use flowkeeper_deploy::record::{VERSION, decode, encode};
 use flowkeeper_deploy::znode;
-use flowkeeper_zk::recipes::{Connection, Txn, TxnError};
-use zookeeper_client::{Acls, CreateMode, Error};
+use flowkeeper_zk::recipes::{Connection, Election, Txn, TxnError};
+use zookeeper_client::Error;
 
+use super::lock::LOCKS;
 use super::paths;
 use super::record::MetaRecord;
-
-/// Layout and schema that this program reads and writes.
-const LAYOUT: u32 = 1;
-const SCHEMA: u32 = 1;
+use super::schema::{LAYOUT, OLDEST_SCHEMA, SCHEMA};
 
 /// Directories that are split by the hash of a name.
 const SHARDED: [&str; 3] = [znode::STREAMS, znode::STATE, paths::APPLICATIONS];
+/// Other directories.
+const DIRECTORIES: [&str; 11] = [
+    paths::LEADER,
+    paths::SERVERS,
+    paths::SCHED,
+    paths::APPS,
+    paths::AUDIT,
+    LOCKS,
+    znode::NODES_REG,
+    znode::NODES_LIVE,
+    znode::NODES_CFG,
+    znode::NODES_ASSIGN,
+    znode::NODES_STATUS,
+];
 
 /// The tree cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,58 +36,153 @@ pub enum LayoutError {
     #[error("{0}")]
     Unreadable(#[from] flowkeeper_deploy::record::DecodeError),
     #[error(
-        "the metadata has layout {layout} and needs programs that read schema {min_reader}; this one has layout {LAYOUT} and \
+        "the metadata has layout {layout} and needs programs that know schema {needed}; this one has layout {LAYOUT} and \
          schema {SCHEMA}: upgrade it"
     )]
-    TooNew { layout: u32, min_reader: u32 },
+    TooNew { layout: u32, needed: u32 },
+    #[error(
+        "the chroot is not empty and not Flowkeeper's: it holds {found} and no {}; choose another one in --zookeeper",
+        paths::META
+    )]
+    Foreign { found: String },
+    #[error(
+        "zookeeper does not let this server at the metadata: it is protected, and the credentials of --zookeeper-auth-file are \
+         wrong or missing"
+    )]
+    Denied,
     #[error("the metadata cannot be read or laid out: {0}")]
-    Zookeeper(#[from] Error),
+    Zookeeper(Error),
     #[error("the metadata cannot be laid out: {0}")]
-    Txn(#[from] TxnError),
+    Txn(TxnError),
 }
 
-/// Creates the directories of an empty tree; checks the versions of an existing one.
+impl LayoutError {
+    /// True when nothing is broken, but this server may not use the tree.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, LayoutError::TooNew { .. } | LayoutError::Foreign { .. } | LayoutError::Denied)
+    }
+}
+
+impl From<Error> for LayoutError {
+    fn from(error: Error) -> LayoutError {
+        match error {
+            Error::NoAuth | Error::AuthFailed => LayoutError::Denied,
+            error => LayoutError::Zookeeper(error),
+        }
+    }
+}
+
+impl From<TxnError> for LayoutError {
+    fn from(error: TxnError) -> LayoutError {
+        match error {
+            TxnError::Refused { cause: Error::NoAuth, .. } | TxnError::Unavailable(Error::NoAuth) => {
+                LayoutError::Denied
+            }
+            error => LayoutError::Txn(error),
+        }
+    }
+}
+
+/// Creates the directories of an empty tree; checks the versions of an existing one, and gives it the access lists of our
+/// credentials if it has none yet.
 ///
 /// # Errors
-/// When the tree belongs to a newer program, or ZooKeeper does not answer. Nothing was changed then, or only directories
-/// were made.
+/// When the tree belongs to a newer program or to somebody else, or ZooKeeper does not answer. Nothing was changed then, or
+/// only directories were made.
 pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
     let client = connection.client();
+    let access =
+        connection.acl_policy().map(|policy| AccessRecord { servers: policy.servers, agents: policy.agents });
     match client.get_data(paths::META).await {
-        Ok((data, _)) => {
+        Ok((data, stat)) => {
             let meta: MetaRecord = decode(paths::META, &data)?;
-            if meta.layout > LAYOUT || meta.min_reader > SCHEMA {
-                return Err(LayoutError::TooNew { layout: meta.layout, min_reader: meta.min_reader });
+            let needed = meta.min_reader.max(meta.min_writer);
+            if meta.layout > LAYOUT || needed > SCHEMA {
+                return Err(LayoutError::TooNew { layout: meta.layout, needed });
             }
             // An earlier version may have made it, with fewer directories.
-            return lay_out(connection).await;
+            lay_out(connection).await?;
+            // A tree that once had a leader and has no epoch was damaged by hand: candidates refuse to lead then. The leader's
+            // first act is to write the cluster's defaults.
+            if client.check_stat(paths::EPOCH).await?.is_none()
+                && client.check_stat(znode::CLUSTER).await?.is_none()
+            {
+                Election::prepare(connection, paths::LEADER).await?;
+            }
+            if access.is_some() && meta.access != access {
+                secure(connection).await?;
+                let meta = MetaRecord { access, ..meta };
+                connection.commit(Txn::new().set(paths::META, encode(&meta), stat.version)).await?;
+            }
+            return Ok(());
         }
         Err(Error::NoNode) => {}
         Err(error) => return Err(error.into()),
     }
+    refuse_foreign(connection).await?;
     lay_out(connection).await?;
+    Election::prepare(connection, paths::LEADER).await?;
     let meta = MetaRecord {
         v: VERSION,
         layout: LAYOUT,
         schema: SCHEMA,
-        min_reader: SCHEMA,
+        min_reader: OLDEST_SCHEMA,
+        min_writer: OLDEST_SCHEMA,
+        features: Vec::new(),
+        migrating: None,
+        access,
         extra: Default::default(),
     };
     tolerate_exists(connection.commit(Txn::new().create(paths::META, encode(&meta))).await)
 }
 
+/// Refuses a chroot in which lies what no server of ours makes. What an interrupted layout left is ours.
+async fn refuse_foreign(connection: &Connection) -> Result<(), LayoutError> {
+    let known = DIRECTORIES.iter().chain(&SHARDED).chain([&znode::CLUSTER]);
+    let known: BTreeSet<&str> =
+        known.filter_map(|path| path.split('/').nth(1)).chain(["zookeeper"]).collect();
+    let found = connection.client().list_children("/").await?;
+    let mut foreign: Vec<_> = found.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    foreign.sort_unstable();
+    foreign.truncate(5);
+    Err(LayoutError::Foreign { found: foreign.join(", ") })
+}
+
+/// Gives all znodes the lists of our policy. What nodes made gets them without the node's own identity, which the agent
+/// brings when it registers anew after its node was forgotten.
+async fn secure(connection: &Connection) -> Result<(), LayoutError> {
+    let client = connection.client();
+    let mut level = vec!["/".to_owned()];
+    while let Some(path) = level.pop() {
+        let slash = if path == "/" { "" } else { path.as_str() };
+        match client.list_children(&path).await {
+            Ok(names) => level.extend(names.into_iter().map(|name| format!("{slash}/{name}"))),
+            Err(Error::NoNode) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let list = connection.acls(&path);
+        match client.set_acl(&path, &list, None).await {
+            Ok(_) | Err(Error::NoNode) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Creates the directories that are not there yet.
 async fn lay_out(connection: &Connection) -> Result<(), LayoutError> {
     let client = connection.client();
-    let everyone = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    let nodes =
-        [znode::NODES_REG, znode::NODES_LIVE, znode::NODES_CFG, znode::NODES_ASSIGN, znode::NODES_STATUS];
-    let roots = [paths::LEADER, paths::SERVERS, paths::APPS, paths::AUDIT].into_iter().chain(SHARDED);
-    for path in roots.chain(nodes) {
-        client.mkdir(path, &everyone).await?;
+    for path in DIRECTORIES.into_iter().chain(SHARDED) {
+        connection.mkdir(path).await?;
     }
     for kind in super::AppKind::ALL {
-        client.mkdir(&format!("{}/{}", paths::APPS, kind.name()), &everyone).await?;
+        connection.mkdir(&format!("{}/{}", paths::APPS, kind.name())).await?;
+    }
+    if client.check_stat(paths::WISH).await?.is_none() {
+        tolerate_exists(connection.commit(Txn::new().create(paths::WISH, [])).await)?;
     }
     for root in SHARDED {
         // All shards in one transaction, so that one of them tells of all, and no later transaction needs to know whether its

@@ -30,6 +30,8 @@ impl Follower {
 
     fn apply(&self, batch: Batch) {
         let mut dirty = Dirty::default();
+        self.shared.note_copy(&batch);
+        batch.changes.iter().for_each(|change| self.shared.note_lock(change));
         let mut subjects: BTreeSet<Subject> =
             batch.changes.iter().filter_map(|change| subject(&change.path)).collect();
         {
@@ -57,6 +59,9 @@ impl Follower {
             waiting.streams.append(&mut dirty.streams);
         }
         self.shared.wake.notify_one();
+        if dirty.all {
+            self.shared.nodes.send_replace(());
+        }
         // Sent even when the id did not grow: waiters look at the model again.
         self.shared.applied.send_modify(|applied| *applied = (*applied).max(batch.zxid));
     }
@@ -69,7 +74,7 @@ fn subject(path: &str) -> Option<Subject> {
         Place::App { kind, name } | Place::AppVersion { kind, name, .. } => {
             Some(Subject::App(format!("{kind}:{name}")))
         }
-        Place::NodeLive(name) => Some(Subject::Node(name)),
+        Place::NodeLive(name) | Place::NodeConfig(name) => Some(Subject::Node(name)),
         Place::Server(id) => Some(Subject::Server(id)),
         Place::Holder => Some(Subject::Leader),
         _ => None,

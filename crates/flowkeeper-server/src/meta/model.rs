@@ -1,26 +1,30 @@
 //! The copy of the metadata in memory: decoded, indexed for what requests and reconcilers ask, changed only by the follower.
 
+mod nodes;
+mod orders;
 mod planning;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use flowkeeper_deploy::record::{
-    self, AssignmentRecord, LiveRecord, Manifest, NodeRecord, StatusBucket, StatusEntry,
-};
-use flowkeeper_deploy::znode;
-use flowkeeper_engine::model::{InstanceId, NodeId};
+use flowkeeper_deploy::record::{self, Manifest, StatusBucket, StatusEntry};
+use flowkeeper_deploy::{rollout, znode};
+use flowkeeper_engine::model::{InstanceId, NodeId, NodeView, Resources};
+use flowkeeper_engine::nodes::Assessment;
 use flowkeeper_zk::recipes::{Change, Node};
 use serde::de::DeserializeOwned;
 
 use super::Dirty;
 use super::paths::{self, Place};
 use super::record::{
-    AppDefaultRecord, AppRecord, ApplicationRecord, ApplicationReleaseRecord, AuditRecord, HolderRecord,
-    ServerRecord, StateRecord, StreamRecord, WantState,
+    AppDefaultRecord, AppRecord, ApplicationRecord, ApplicationReleaseRecord, AuditRecord, BrakeRecord,
+    HolderRecord, ServerRecord, StateRecord, StreamRecord, WantState,
 };
 use super::shown::Shown;
+pub use nodes::NodeEntry;
+use orders::Orders;
+pub use orders::Placed;
 
 /// Type of a registered app, in SCDF's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,13 +64,6 @@ pub struct AppEntry {
     pub versions: BTreeMap<String, Versioned<AppRecord>>,
 }
 
-/// A node that is or was there.
-#[derive(Clone, Debug, Default)]
-pub struct NodeEntry {
-    pub registration: Option<Versioned<NodeRecord>>,
-    pub live: Option<Arc<LiveRecord>>,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -85,14 +82,17 @@ pub struct Model {
     /// What lists show of each stream, worked out at most once.
     shown: BTreeMap<String, Arc<Shown>>,
     releases: BTreeMap<(String, u32), Arc<Manifest>>,
-    assignments: BTreeMap<InstanceId, (NodeId, Versioned<AssignmentRecord>)>,
+    orders: Orders,
     statuses: HashMap<(NodeId, String), StatusBucket>,
     pub applications: BTreeMap<String, Versioned<ApplicationRecord>>,
     application_releases: BTreeMap<(String, u32), Arc<ApplicationReleaseRecord>>,
     /// What was done, by number.
     pub audit: BTreeMap<u32, Arc<AuditRecord>>,
-    /// Orders per node, for placement.
-    used: BTreeMap<NodeId, u32>,
+    pub brake: Option<Versioned<BrakeRecord>>,
+    /// What the leader finds about the comings and goings of nodes; empty on other servers.
+    pub assessment: Arc<Assessment>,
+    /// Views of the nodes for the planner, while nothing of them changes.
+    views: OnceLock<Arc<BTreeMap<NodeId, NodeView>>>,
     /// Paths whose documents could not be read, with the reason.
     pub unreadable: BTreeMap<String, String>,
 }
@@ -146,6 +146,10 @@ impl Model {
 
     pub(super) fn mark_complete(&mut self) {
         self.complete = true;
+        // Orders may have been read before the releases that tell what their instances take.
+        let releases = &self.releases;
+        self.orders.weigh(|instance| weight(releases, instance));
+        self.views = OnceLock::new();
         self.complete_since.get_or_insert_with(Instant::now);
     }
 
@@ -174,11 +178,6 @@ impl Model {
         self.shown.get(stream)
     }
 
-    /// App instances that are ordered to be on `node`.
-    pub fn used_slots(&self, node: &NodeId) -> u32 {
-        self.used.get(node).copied().unwrap_or(0)
-    }
-
     /// A release of a stream.
     pub fn release(&self, stream: &str, number: u32) -> Option<&Arc<Manifest>> {
         self.releases.get(&(stream.to_owned(), number))
@@ -199,33 +198,35 @@ impl Model {
         self.application_releases.range(low..=high).map(|(_, release)| release)
     }
 
-    /// Orders about instances of `stream`.
-    pub fn assignments_of(
-        &self,
-        stream: &str,
-    ) -> impl Iterator<Item = (&InstanceId, &(NodeId, Versioned<AssignmentRecord>))> {
-        let first = InstanceId::new(stream, "", 0, 0);
-        let stream = stream.to_owned();
-        self.assignments.range(first..).take_while(move |(instance, _)| instance.stream == stream)
-    }
-
-    /// Streams that orders name, whether they exist or not.
-    pub fn ordered_streams(&self) -> impl Iterator<Item = &String> {
-        self.assignments.keys().map(|instance| &instance.stream)
-    }
-
-    /// The order about one instance.
-    pub fn assignment(&self, instance: &InstanceId) -> Option<&(NodeId, Versioned<AssignmentRecord>)> {
-        self.assignments.get(instance)
-    }
-
-    /// What the node of an instance reports about it; only the present incarnation of a live node counts.
+    /// What the node of an instance reports about it under its newest order.
     pub fn status(&self, instance: &InstanceId) -> Option<&StatusEntry> {
-        let (node, _) = self.assignments.get(instance)?;
+        let (node, _) = self.assignment(instance)?;
+        self.status_on(node, instance)
+    }
+
+    /// What a node reports about an instance; only the present incarnation of a live node counts.
+    pub fn status_on(&self, node: &NodeId, instance: &InstanceId) -> Option<&StatusEntry> {
         let live = self.nodes.get(node)?.live.as_ref()?;
         let bucket = format!("{:02x}", znode::bucket_of(instance));
         let bucket = self.statuses.get(&(node.clone(), bucket)).filter(|bucket| bucket.inc == live.inc)?;
         bucket.inst.get(&instance.to_string())
+    }
+
+    /// What a node, while it is live, reports about instances: where it stands, which, and what.
+    pub fn statuses_of<'a>(
+        &'a self,
+        node: &'a NodeId,
+    ) -> impl Iterator<Item = (String, InstanceId, &'a StatusEntry)> {
+        let live = self.nodes.get(node).and_then(|entry| entry.live.as_ref());
+        let buckets = (0..znode::STATUS_BUCKETS).filter_map(move |bucket| {
+            let found = self.statuses.get(&(node.clone(), format!("{bucket:02x}")))?;
+            (found.inc == live?.inc).then_some((bucket, found))
+        });
+        buckets.flat_map(move |(bucket, found)| {
+            found.inst.iter().filter_map(move |(text, status)| {
+                Some((znode::status_bucket(node, bucket), text.parse().ok()?, status))
+            })
+        })
     }
 
     /// Applies one change and notes which streams it concerns. A document that cannot be read is remembered with the reason
@@ -290,11 +291,20 @@ impl Model {
             }
             Place::NodeRegistration(id) => {
                 let registration = self.read(&path, node);
-                self.nodes.entry(NodeId(id)).or_default().registration = registration;
+                self.change_node(NodeId(id), |entry| entry.registration = registration);
             }
             Place::NodeLive(id) => {
                 let live = self.read(&path, node).map(|found| found.record);
-                self.nodes.entry(NodeId(id)).or_default().live = live;
+                self.change_node(NodeId(id), |entry| entry.set_live(live));
+                dirty.all = true;
+            }
+            Place::NodeConfig(id) => {
+                let config = self.read(&path, node);
+                self.change_node(NodeId(id), |entry| entry.config = config);
+                dirty.all = true;
+            }
+            Place::Brake => {
+                self.brake = self.read(&path, node);
                 dirty.all = true;
             }
             Place::Assignment { node: id, segment } => {
@@ -303,6 +313,11 @@ impl Model {
             Place::Status { node: id, bucket } => self.apply_status(&path, NodeId(id), bucket, node, dirty),
             Place::Other => {}
         }
+    }
+
+    /// What an instance takes of its node.
+    pub fn takes(&self, instance: &InstanceId) -> Resources {
+        weight(&self.releases, instance)
     }
 
     /// Works out again what people see of a definition, when it differs from before.
@@ -339,17 +354,9 @@ impl Model {
         let Some(instance) = znode::parse_instance_segment(segment) else { return };
         dirty.streams.insert(instance.stream.clone());
         let order = self.read(path, node);
-        // A move deletes the old order and creates the new one in one transaction, in either order of delivery.
-        if order.is_none() && self.assignments.get(&instance).is_some_and(|(owner, _)| *owner != id) {
-            return;
-        }
-        if let Some((owner, _)) = self.assignments.remove(&instance) {
-            *self.used.entry(owner).or_default() -= 1;
-        }
-        if let Some(order) = order {
-            *self.used.entry(id.clone()).or_default() += 1;
-            self.assignments.insert(instance, (id, order));
-        }
+        let takes = self.takes(&instance);
+        self.views = OnceLock::new();
+        self.orders.put(instance, id, order, takes);
     }
 
     fn apply_status(
@@ -364,6 +371,9 @@ impl Model {
         let key = (id, bucket);
         let old = self.statuses.remove(&key).unwrap_or_default();
         let new = record.map(|found| Arc::unwrap_or_clone(found.record)).unwrap_or_default();
+        if old.load != new.load {
+            self.views = OnceLock::new();
+        }
         // A bucket holds instances of many streams; another incarnation makes all of it new.
         let is_news = |text: &&String| old.inc != new.inc || old.inst.get(*text) != new.inst.get(*text);
         let instances = old.inst.keys().chain(new.inst.keys()).filter(is_news);
@@ -388,6 +398,14 @@ impl Model {
             }
         }
     }
+}
+
+/// What an instance takes of its node, as the release says that made it.
+fn weight(releases: &BTreeMap<(String, u32), Arc<Manifest>>, instance: &InstanceId) -> Resources {
+    let manifest = releases.get(&(instance.stream.clone(), instance.release));
+    let app = manifest.and_then(|manifest| manifest.app(&instance.app));
+    let needs = app.map(|app| rollout::asks(app).1).unwrap_or_default();
+    Resources { slots: 1, cpu_m: needs.cpu_m, mem_mib: needs.mem_mib }
 }
 
 fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {

@@ -3,13 +3,16 @@
 //! ```text
 //! /meta                          layout and schema versions
 //! /leader/epoch, /leader/holder  election
+//! /leader/wish                   a wish that another server should lead
+//! /locks/s/<hh>/<name>/l-…       who carries out a request about a stream; /locks/x/<purpose>/l-… for the cluster
 //! /servers/<id>                  one ephemeral per server
 //! /apps/<type>/<name>            default version of an app; below it one node per version
 //! /streams/<hh>/<name>           stream definition; below it its releases r<n>
 //! /state/<hh>/<name>             placement of its instances
 //! /applications/<hh>/<name>      stream application; below it its releases r<n>
 //! /audit/e-<number>              what was done by whom, the newest ten thousand
-//! /nodes/…                       registrations, presence, orders, statuses
+//! /sched/brake                   whether instances are moved off lost nodes
+//! /nodes/…                       registrations, presence, decisions about them, orders, statuses
 //! ```
 
 use flowkeeper_deploy::znode::{decode, encode, shard};
@@ -19,10 +22,15 @@ use super::model::AppKey;
 pub const META: &str = "/meta";
 pub const LEADER: &str = "/leader";
 pub const HOLDER: &str = "/leader/holder";
+pub const EPOCH: &str = "/leader/epoch";
+/// Somebody's wish that another server should lead.
+pub const WISH: &str = "/leader/wish";
 pub const SERVERS: &str = "/servers";
 pub const APPS: &str = "/apps";
 pub const APPLICATIONS: &str = "/applications";
 pub const AUDIT: &str = "/audit";
+pub const SCHED: &str = "/sched";
+pub const BRAKE: &str = "/sched/brake";
 /// Path of an audit record before its number.
 pub const AUDIT_ENTRY: &str = "/audit/e-";
 
@@ -83,6 +91,8 @@ pub enum Place {
     Audit(u32),
     NodeRegistration(String),
     NodeLive(String),
+    NodeConfig(String),
+    Brake,
     Assignment {
         node: String,
         segment: String,
@@ -117,6 +127,8 @@ pub fn place(path: &str) -> Place {
         ["audit", entry] => entry.strip_prefix("e-").and_then(|number| number.parse().ok()).map(Place::Audit),
         ["nodes", "reg", node] => decode(node).map(Place::NodeRegistration),
         ["nodes", "live", node] => decode(node).map(Place::NodeLive),
+        ["nodes", "cfg", node] => decode(node).map(Place::NodeConfig),
+        ["sched", "brake"] => Some(Place::Brake),
         ["nodes", "assign", node, segment] => {
             decode(node).map(|node| Place::Assignment { node, segment: (*segment).to_owned() })
         }
@@ -158,6 +170,8 @@ mod tests {
         );
         assert_eq!(place(&audit(7)), Place::Audit(7));
         let node = NodeId("n.1".into());
+        assert_eq!(place(&znode::node_config(&node)), Place::NodeConfig("n.1".into()));
+        assert_eq!(place(BRAKE), Place::Brake);
         assert_eq!(place(&znode::node_live(&node)), Place::NodeLive("n.1".into()));
         assert_eq!(
             place(&znode::status_bucket(&node, 3)),

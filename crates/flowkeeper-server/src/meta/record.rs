@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flowkeeper_deploy::access::AccessRecord;
 use flowkeeper_deploy::record::{Extra, VERSION};
 use flowkeeper_engine::model::{NodeId, Placement, Slot, Term, Uid, Want};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,18 @@ pub struct MetaRecord {
     pub schema: u32,
     /// Programs that know a lower schema must not touch the tree.
     pub min_reader: u32,
+    /// Programs that know a lower schema must not write to it.
+    #[serde(default = "version")]
+    pub min_writer: u32,
+    /// What is switched on because everybody supports it.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Where a migration under way has got to.
+    #[serde(default)]
+    pub migrating: Option<serde_json::Value>,
+    /// Who shares the tree; absent: everybody may do everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessRecord>,
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -253,6 +266,35 @@ pub struct ServerRecord {
     pub sw: String,
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+/// `/sched/brake`: whether instances are moved off lost nodes. Written by the leader, and by requests that change its mode.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BrakeRecord {
+    #[serde(default = "version")]
+    pub v: u32,
+    #[serde(default)]
+    pub mode: BrakeMode,
+    /// Why nothing is moved at present, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// When this was written, RFC 3339.
+    pub at: String,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Who decides about the brake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BrakeMode {
+    /// The leader, by how many nodes are lost.
+    #[default]
+    Auto,
+    /// An operator: nothing is moved.
+    Hold,
+    /// An operator: everything is moved.
+    Release,
 }
 
 /// `/leader/holder`: who leads.

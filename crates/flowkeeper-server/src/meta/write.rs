@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use flowkeeper_deploy::record::{Manifest, decode, encode, encode_compact};
+use flowkeeper_deploy::record::{Manifest, NodeConfigRecord, decode, encode, encode_compact};
 use flowkeeper_deploy::znode;
+use flowkeeper_engine::model::{InstanceId, NodeId};
 use flowkeeper_zk::recipes::{Txn, TxnError};
 use serde::Deserialize;
 use zookeeper_client::Error;
 
 use super::record::{
-    AppDefaultRecord, AppRecord, ApplicationRecord, ApplicationReleaseRecord, AuditRecord, StreamRecord,
+    AppDefaultRecord, AppRecord, ApplicationRecord, ApplicationReleaseRecord, AuditRecord, BrakeRecord,
+    StreamRecord,
 };
-use super::{AppKey, Meta, Model, OWN_WRITE_WAIT, Versioned, paths};
+use super::{AppKey, Meta, Model, NodeEntry, OWN_WRITE_WAIT, Versioned, paths};
 
 /// How long a write whose answer was lost waits for the connection to find out what became of it.
 const RESOLVE_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -134,6 +136,58 @@ impl Write {
     /// Changes the app registry.
     pub fn apps(mut self, changes: &[AppChange]) -> Write {
         self.changes = changes.iter().fold(self.changes, |txn, change| change.add_to(txn));
+        self
+    }
+
+    /// Notes what was decided about a node, of which `read` was decided before.
+    pub fn put_node_config(
+        mut self,
+        node: &NodeId,
+        read: Option<&Versioned<NodeConfigRecord>>,
+        record: &NodeConfigRecord,
+    ) -> Write {
+        let path = znode::node_config(node);
+        self.changes = match read {
+            None => self.changes.create(path, encode(record)),
+            Some(read) => self.changes.set(path, encode(record), read.version),
+        };
+        self
+    }
+
+    /// Removes everything about a node that is not live, with the orders to it, given by their versions.
+    pub fn forget_node(
+        mut self,
+        node: &NodeId,
+        entry: &NodeEntry,
+        orders: BTreeMap<&InstanceId, i32>,
+    ) -> Write {
+        let mut txn = std::mem::take(&mut self.changes);
+        if let Some(registration) = &entry.registration {
+            // An agent that registers at the same time makes this fail.
+            txn = txn.delete(znode::node_registration(node), registration.version);
+        }
+        for (instance, version) in orders {
+            txn = txn.delete(znode::assignment(node, instance), version);
+        }
+        if entry.registration.is_some() {
+            txn = (0..znode::STATUS_BUCKETS)
+                .fold(txn, |txn, bucket| txn.delete(znode::status_bucket(node, bucket), None))
+                .delete(znode::statuses(node), None)
+                .delete(znode::assignments(node), None);
+        }
+        if let Some(config) = &entry.config {
+            txn = txn.delete(znode::node_config(node), config.version);
+        }
+        self.changes = txn;
+        self
+    }
+
+    /// Replaces what is known of the brake.
+    pub fn put_brake(mut self, read: Option<&Versioned<BrakeRecord>>, record: &BrakeRecord) -> Write {
+        self.changes = match read {
+            None => self.changes.create(paths::BRAKE, encode(record)),
+            Some(read) => self.changes.set(paths::BRAKE, encode(record), read.version),
+        };
         self
     }
 

@@ -5,14 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flowkeeper_deploy::record::{AssignmentRecord, Order, VERSION, encode, encode_compact};
-use flowkeeper_deploy::znode;
-use flowkeeper_engine::model::{Desired, InstanceId, Placement, Want};
-use flowkeeper_engine::planner::{Action, Plan, plan};
+use flowkeeper_deploy::{rollout, znode};
+use flowkeeper_engine::model::{Desired, InstanceId, NodeId, Placement, Resources, Want};
+use flowkeeper_engine::planner::{Action, Plan, plan_with};
 use flowkeeper_engine::rollout::Rollout;
 use flowkeeper_zk::recipes::{Leadership, Txn, TxnError};
 use futures::StreamExt;
 use tokio::time::Instant;
 
+use super::reservations::{Reservations, Reserved};
 use crate::clock;
 use crate::meta::record::StateRecord;
 use crate::meta::{Dirty, Meta, Model, Versioned};
@@ -38,12 +39,23 @@ pub(crate) struct Streams<'a> {
     pub(crate) meta: &'a Meta,
     pub(crate) metrics: &'a Metrics,
     pub(crate) leadership: &'a Leadership,
-    /// When to look again at streams of which one release replaces another: then the new one has had its time.
+    /// When to look again at streams although nothing of them changes: a release has had its time, a lost node too.
     pub(crate) deadlines: Mutex<BTreeMap<String, Instant>>,
+    /// What decisions under way will take of the nodes.
+    pub(crate) reservations: Reservations,
 }
 
 /// The leadership is lost: stop at once.
 struct Deposed;
+
+/// What one pass writes.
+struct Decision<'a> {
+    txns: Vec<Txn>,
+    /// Nodes of which it presumes that they are lost.
+    lost: BTreeSet<NodeId>,
+    /// Given back once the copy of the metadata shows what was decided, or it came to nothing.
+    _reserved: Reserved<'a>,
+}
 
 impl Streams<'_> {
     /// Runs until the leadership is lost. May be dropped at any await.
@@ -102,7 +114,11 @@ impl Streams<'_> {
     /// One pass over one stream.
     async fn reconcile(&self, name: String) -> Result<(), Deposed> {
         self.metrics.reconciles.inc();
-        let Some(txns) = self.decide(&name) else { return Ok(()) };
+        let Some(Decision { txns, lost, _reserved }) = self.decide(&name) else { return Ok(()) };
+        if self.has_returned(&lost).await {
+            // The model is about to show it, and then this stream is looked at again.
+            return Ok(());
+        }
         for txn in txns {
             match self.meta.connection().commit(txn).await {
                 Ok(committed) => {
@@ -125,6 +141,21 @@ impl Streams<'_> {
         Ok(())
     }
 
+    /// Writes a plan down that did not come from a look at a stream: one transaction. What does not succeed is left.
+    pub(crate) async fn carry_out(&self, name: &str, plan: &Plan) {
+        let txn = {
+            let model = self.meta.model();
+            let Some(stream) = model.streams.get(name) else { return };
+            let fence = self.leadership.fence().check(znode::stream(name), stream.version);
+            let txn = fence.and(self.placement(name, model.states.get(name), plan));
+            plan.actions.iter().fold(txn, |txn, action| self.order(&model, &stream.uid, txn, action))
+        };
+        match self.meta.connection().commit(txn).await {
+            Ok(committed) => drop(self.meta.wait_applied(committed.zxid, SETTLE).await),
+            Err(error) => tracing::debug!(stream.name = %name, %error, "a move was left undone"),
+        }
+    }
+
     /// Has the streams looked at again that wait for this one, unless it still waits itself.
     fn wake_peers(&self, name: &str) {
         let model = self.meta.model();
@@ -134,7 +165,7 @@ impl Streams<'_> {
     }
 
     /// Plans from the model as it is, and writes the plan down as transactions. `None`: at rest.
-    fn decide(&self, name: &str) -> Option<Vec<Txn>> {
+    fn decide(&self, name: &str) -> Option<Decision<'_>> {
         let model = self.meta.model();
         let stream = model.streams.get(name);
         // A name that only orders or a placement still know is wound up like a destroyed stream.
@@ -146,15 +177,25 @@ impl Streams<'_> {
         }
         let placement = state.map(|state| state.record.placement());
         let rollout = Rollout::of(&desired, placement.as_ref());
-        match rollout {
+        let observed = model.observed(name);
+        let (plan, reserved) = self.reservations.reserve(
+            |taken| plan_with(name, &desired, placement.as_ref(), &observed, taken),
+            |plan| taken_by(&model, plan),
+        );
+        let patience = match rollout {
             // One that has had its time and has not failed is healthy and waits for others, who will wake it.
-            Rollout::Replacing { to, .. } if desired.elapsed_ms < to.patience_ms => {
-                let left = Duration::from_millis(to.patience_ms - desired.elapsed_ms) + LATE;
-                self.deadlines().insert(name.to_owned(), Instant::now() + left);
+            Rollout::Replacing { to, .. } => {
+                to.patience_ms.checked_sub(desired.elapsed_ms).filter(|left| *left > 0)
             }
-            _ => drop(self.deadlines().remove(name)),
+            _ => None,
+        };
+        match patience.into_iter().chain(plan.wake_ms).min() {
+            Some(left) => {
+                let due = Instant::now() + Duration::from_millis(left) + LATE;
+                self.deadlines().insert(name.to_owned(), due);
+            }
+            None => drop(self.deadlines().remove(name)),
         }
-        let plan = plan(name, &desired, placement.as_ref(), &model.observed(name));
         for (instance, reason) in &plan.unplaced {
             tracing::debug!(%instance, reason, "an instance cannot be placed");
         }
@@ -168,7 +209,8 @@ impl Streams<'_> {
             None => self.leadership.fence(),
         };
         if plan.actions == [Action::Remove] {
-            return Some(vec![self.removal(&model, name, fence())]);
+            let txns = vec![self.removal(&model, name, fence())];
+            return Some(Decision { txns, lost: BTreeSet::new(), _reserved: reserved });
         }
         let uid = stream.map(|stream| stream.uid.as_str()).unwrap_or_default();
         let mut txns = vec![match stream {
@@ -195,7 +237,21 @@ impl Streams<'_> {
                 _ => txns.push(fence().and(orders)),
             }
         }
-        Some(txns)
+        Some(Decision { txns, lost: presumed_lost(&model, &plan), _reserved: reserved })
+    }
+
+    /// Whether one of these nodes is there after all. That a node is lost and under which registration it was must be one view: the
+    /// registration that a transaction checks was read before this, so a node that came back in between either is seen here or
+    /// has raised its registration.
+    async fn has_returned(&self, lost: &BTreeSet<NodeId>) -> bool {
+        let client = self.meta.connection().client();
+        for node in lost {
+            // An error means that the transaction will not go through either.
+            if !matches!(client.check_stat(&znode::node_live(node)).await, Ok(None)) {
+                return true;
+            }
+        }
+        false
     }
 
     fn placement(&self, name: &str, state: Option<&Versioned<StateRecord>>, plan: &Plan) -> Txn {
@@ -228,22 +284,19 @@ impl Streams<'_> {
     }
 
     fn order(&self, model: &Model, uid: &str, txn: Txn, action: &Action) -> Txn {
-        let standing = |instance: &InstanceId| model.assignment(instance).map(|(_, order)| order);
+        let standing = |instance: &InstanceId, node: &NodeId| model.assignment_on(instance, node);
+        let version =
+            |instance: &InstanceId, node: &NodeId| standing(instance, node).map(|order| order.version);
         match action {
             Action::Assign { instance, node, term } => {
-                let record = AssignmentRecord {
-                    v: VERSION,
-                    uid: uid.to_owned(),
-                    t: term.0,
-                    rel: instance.release,
-                    want: Order::Run,
-                    x: Default::default(),
-                    le: self.leadership.epoch,
-                    extra: Default::default(),
-                };
-                txn.create(znode::assignment(node, instance), encode(&record))
+                txn.create(znode::assignment(node, instance), self.run_order(model, uid, instance, term.0))
             }
-            Action::Stop { instance, node } => match standing(instance) {
+            // T6: the node that was lost must not have registered again since this was decided; if it has, its registration
+            // was raised, this fails, and its apps are looked at anew.
+            Action::Move { instance, from, to, term } => still_lost(model, from, txn)
+                .delete(znode::assignment(from, instance), version(instance, from))
+                .create(znode::assignment(to, instance), self.run_order(model, uid, instance, term.0)),
+            Action::Stop { instance, node } => match standing(instance, node) {
                 Some(order) => {
                     let mut record = AssignmentRecord::clone(&order.record);
                     record.want = Order::Stop;
@@ -252,12 +305,26 @@ impl Streams<'_> {
                 }
                 None => txn,
             },
-            Action::Withdraw { instance, node } => {
-                txn.delete(znode::assignment(node, instance), standing(instance).map(|order| order.version))
-            }
+            Action::Withdraw { instance, node } => still_lost(model, node, txn)
+                .delete(znode::assignment(node, instance), version(instance, node)),
             // Records go only after the last order is withdrawn: the next pass does it.
             Action::Remove => txn,
         }
+    }
+
+    fn run_order(&self, model: &Model, uid: &str, instance: &InstanceId, term: u64) -> Vec<u8> {
+        let app = model.release(&instance.stream, instance.release);
+        let app = app.and_then(|release| release.app(&instance.app));
+        encode(&AssignmentRecord {
+            v: VERSION,
+            uid: uid.to_owned(),
+            t: term,
+            rel: instance.release,
+            want: Order::Run,
+            x: app.map(|app| rollout::asks(app).0.into()).unwrap_or_default(),
+            le: self.leadership.epoch,
+            extra: Default::default(),
+        })
     }
 
     /// Removes everything of a destroyed stream (T9).
@@ -271,6 +338,36 @@ impl Streams<'_> {
         }
         if model.streams.contains_key(name) { txn.delete(znode::stream(name), None) } else { txn }
     }
+}
+
+/// Demands that a node that is lost has not registered again. One that is live answers for itself.
+fn still_lost(model: &Model, node: &NodeId, txn: Txn) -> Txn {
+    let lost = model.nodes.get(node).filter(|entry| entry.live.is_none());
+    match lost.and_then(|entry| entry.registration.as_ref()) {
+        Some(registration) => txn.check(znode::node_registration(node), registration.version),
+        None => txn,
+    }
+}
+
+/// Nodes of which a plan presumes that they are lost.
+fn presumed_lost(model: &Model, plan: &Plan) -> BTreeSet<NodeId> {
+    let nodes = plan.actions.iter().filter_map(|action| match action {
+        Action::Move { from: node, .. } | Action::Withdraw { node, .. } => Some(node),
+        Action::Assign { .. } | Action::Stop { .. } | Action::Remove => None,
+    });
+    let is_lost = |node: &&NodeId| model.nodes.get(node).is_some_and(|entry| entry.live.is_none());
+    nodes.filter(is_lost).cloned().collect()
+}
+
+/// What a plan will take of each node.
+fn taken_by(model: &Model, plan: &Plan) -> Vec<(NodeId, Resources)> {
+    let taken = plan.actions.iter().filter_map(|action| match action {
+        Action::Assign { instance, node, .. } | Action::Move { instance, to: node, .. } => {
+            Some((node.clone(), model.takes(instance)))
+        }
+        Action::Stop { .. } | Action::Withdraw { .. } | Action::Remove => None,
+    });
+    taken.collect()
 }
 
 async fn sleep_until(due: Option<Instant>) {

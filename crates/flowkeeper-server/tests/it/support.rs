@@ -51,6 +51,7 @@ impl Running {
             id: "s1".to_owned(),
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             zookeeper: format!("{}/flowkeeper", zookeeper.local_addr()),
+            access: Default::default(),
             catalog,
             artifacts: Artifacts::new(cache.path(), repositories).unwrap(),
             settings,

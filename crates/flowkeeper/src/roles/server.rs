@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use flowkeeper_server::app::options::container::Registries;
+use flowkeeper_server::run::Access;
+use flowkeeper_zk::recipes::Auth;
 
 use super::sources::{artifacts, registries};
 use super::{block_on, say_ready};
@@ -16,6 +18,15 @@ use crate::signals::Signals;
 pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result<(), Failure> {
     let folder = Folder::open("server", settings, env)?;
     let zookeeper = with_chroot(settings.required("zookeeper")?);
+    let access = Access {
+        servers: credentials(settings, "zookeeper-auth-file")?,
+        agents: credentials(settings, "agents-auth-file")?,
+    };
+    if access.servers.is_none() && access.agents.is_some() {
+        return Err(Failure::usage(
+            "--agents-auth-file lets agents into a protected tree; protect it with --zookeeper-auth-file, too",
+        ));
+    }
     let artifacts = artifacts(settings, env, folder.path())?;
     let server_settings = server_settings(settings, settings.required("broker")?, registries(settings)?);
     block_on(async {
@@ -25,16 +36,31 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
             id: folder.word("server-id", || format!("s-{}", uuid::Uuid::new_v4().simple()))?,
             listener,
             zookeeper,
+            access,
             catalog: catalog::bundled(),
             artifacts,
             settings: server_settings,
         };
-        let server = flowkeeper_server::start(options).await.map_err(Failure::unavailable)?;
+        let server = flowkeeper_server::start(options).await.map_err(|error| {
+            if error.is_refusal() { Failure::not_allowed(error) } else { Failure::unavailable(error) }
+        })?;
         say_ready(&[("api", server.local_addr())]);
         signals.received().await;
         server.stop().await;
         Ok(())
     })
+}
+
+/// The credentials in the file that a setting names, if it names one.
+///
+/// # Errors
+/// When the file cannot be read or holds something else. What it holds is not repeated.
+pub(super) fn credentials(settings: &Settings, key: &str) -> Result<Option<Auth>, Failure> {
+    let Some(path) = settings.path(key) else { return Ok(None) };
+    let wrong =
+        |reason: &dyn std::fmt::Display| Failure::usage(format!("--{key} {}: {reason}", path.display()));
+    let text = std::fs::read_to_string(&path).map_err(|error| wrong(&error))?;
+    text.parse().map(Some).map_err(|error| wrong(&error))
 }
 
 /// Hosts with the default chroot when none is given.

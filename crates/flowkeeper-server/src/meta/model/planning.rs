@@ -8,13 +8,14 @@ use flowkeeper_deploy::record::{
 };
 use flowkeeper_deploy::rollout;
 use flowkeeper_engine::model::{
-    Assignment, Desired, InstanceState, NodeId, NodeView, Observed, Peers, Placement, Release, ReleaseApp,
-    Report, Term, Uid, Want,
+    Assignment, Desired, InstanceState, Leaving, NodeId, NodeView, Observed, Peers, Placement, Release,
+    ReleaseApp, Report, Term, Uid, Want,
 };
 use flowkeeper_engine::phase::{StreamPhase, phase};
 use flowkeeper_engine::rollout::{Rollout, Verdict, peers, standing};
 
 use super::Model;
+use super::orders::Placed;
 use crate::clock;
 use crate::meta::record::{WantRecord, WantState};
 
@@ -129,7 +130,7 @@ impl Model {
         if !matches!(Rollout::of(desired, placement.as_ref()), Rollout::Replacing { .. }) {
             return Peers::default();
         }
-        let nodes = self.live_nodes();
+        let nodes = self.views();
         let says = |name: &str, desired: &Desired| {
             let observed = self.observed_on(name, nodes.clone());
             standing(name, desired, self.placement(name).as_ref(), &observed)
@@ -161,23 +162,22 @@ impl Model {
 
     /// What is observed of `stream`, as the planner wants it.
     pub fn observed(&self, stream: &str) -> Observed {
-        self.observed_on(stream, self.live_nodes())
+        self.observed_on(stream, self.views())
     }
 
     fn observed_on(&self, stream: &str, nodes: Arc<BTreeMap<NodeId, NodeView>>) -> Observed {
-        let mut observed = Observed { nodes, ..Observed::default() };
-        for (instance, (node, order)) in self.assignments_of(stream) {
-            let AssignmentRecord { uid, t, want, .. } = &*order.record;
-            let assignment = Assignment {
-                node: node.clone(),
-                uid: Uid(uid.clone()),
-                term: Term(*t),
-                stop: *want == Order::Stop,
-            };
+        let brake = self.brake_reason().map(str::to_owned);
+        let mut observed = Observed { nodes, brake, ..Observed::default() };
+        for (instance, placed) in self.assignments_of(stream) {
             if let Some(status) = self.status(instance) {
                 observed.reports.insert(instance.clone(), report(status));
             }
-            observed.assignments.insert(instance.clone(), assignment);
+            observed.assignments.insert(instance.clone(), assignment(placed));
+        }
+        for (instance, placed) in self.leaving_of(stream) {
+            let report = self.status_on(&placed.0, instance).map(report);
+            let leaving = Leaving { order: assignment(placed), report };
+            observed.leaving.entry(instance.clone()).or_default().push(leaving);
         }
         observed
     }
@@ -193,26 +193,20 @@ impl Model {
         let desired = self.desired(stream)?;
         Some(phase(stream, &desired, self.placement(stream).as_ref(), &self.observed(stream)))
     }
-
-    fn live_nodes(&self) -> Arc<BTreeMap<NodeId, NodeView>> {
-        let live = self.nodes.iter().filter_map(|(id, node)| Some((id, node.live.as_ref()?)));
-        let views = live.map(|(id, live)| {
-            let mut view = NodeView::open(id.0.clone(), live.slots);
-            view.used.slots = self.used.get(id).copied().unwrap_or(0);
-            (id.clone(), view)
-        });
-        Arc::new(views.collect())
-    }
 }
 
 /// A release as the planner wants it.
 fn planned(manifest: &Manifest, want: &WantRecord) -> Release {
-    let app = |app: &ManifestApp| ReleaseApp {
-        label: app.label.clone(),
-        since: manifest.since(app),
-        count: want.count(manifest.n, &app.label, app.count),
-        exclusive: rollout::exclusive(app),
-        ..ReleaseApp::default()
+    let app = |app: &ManifestApp| {
+        let (exclusivity, needs) = rollout::asks(app);
+        ReleaseApp {
+            label: app.label.clone(),
+            since: manifest.since(app),
+            count: want.count(manifest.n, &app.label, app.count),
+            exclusive: rollout::exclusive(app),
+            exclusivity,
+            needs,
+        }
     };
     Release {
         number: manifest.n,
@@ -220,6 +214,11 @@ fn planned(manifest: &Manifest, want: &WantRecord) -> Release {
         patience_ms: rollout::patience_ms(manifest),
         apps: manifest.apps.iter().map(app).collect(),
     }
+}
+
+fn assignment((node, order): &Placed) -> Assignment {
+    let AssignmentRecord { uid, t, want, .. } = &*order.record;
+    Assignment { node: node.clone(), uid: Uid(uid.clone()), term: Term(*t), stop: *want == Order::Stop }
 }
 
 fn report(status: &StatusEntry) -> Report {

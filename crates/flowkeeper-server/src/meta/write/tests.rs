@@ -68,7 +68,12 @@ async fn world() -> World {
     let (tasks, mode) = (Tasks::new(), Arc::new(AtomicU8::new(PASS)));
     let addr = proxy(server.local_addr(), mode.clone(), &tasks).await;
     let timeout = std::time::Duration::from_secs(6);
-    let options = Options { hosts: format!("{addr}/root"), session_timeout: timeout, open_timeout: timeout };
+    let options = Options {
+        hosts: format!("{addr}/root"),
+        session_timeout: timeout,
+        open_timeout: timeout,
+        ..Options::default()
+    };
     let (connection, driver) = Connection::open(options).await.expect("connected");
     tasks.spawn("session", driver.run());
     prepare(&connection).await.expect("laid out");

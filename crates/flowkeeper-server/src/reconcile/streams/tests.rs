@@ -25,7 +25,8 @@ impl World {
         let tasks = Tasks::new();
         let timeout = Duration::from_secs(6);
         let hosts = format!("{}/root", server.local_addr());
-        let options = Options { hosts, session_timeout: timeout, open_timeout: timeout };
+        let options =
+            Options { hosts, session_timeout: timeout, open_timeout: timeout, ..Options::default() };
         let (connection, driver) = Connection::open(options).await.expect("connected");
         tasks.spawn("session", driver.run());
         prepare(&connection).await.expect("laid out");
@@ -33,7 +34,7 @@ impl World {
         let (meta, follower) = Meta::new(connection, metrics.clone());
         tasks.spawn("follower", follower.run());
         meta.ready().await;
-        let leadership = election(&meta, "s1", "").campaign().await.expect("elected");
+        let leadership = election(&meta, "s1", "").campaign().await.expect("an epoch").expect("elected");
         let world = World { meta, metrics, leadership, _tasks: tasks, _server: server };
         world.lay_out().await;
         world
@@ -121,6 +122,7 @@ impl World {
             metrics: &self.metrics,
             leadership: &self.leadership,
             deadlines: Mutex::default(),
+            reservations: Reservations::default(),
         }
     }
 
@@ -167,7 +169,8 @@ async fn one_transaction_lets_all_take_over() {
     world.dirty().await;
     assert!(streams.decide("b").is_none(), "it leaves it to the first");
     assert_eq!(world.dirty().await, BTreeSet::from(["a".to_owned()]));
-    let first = streams.decide("a").expect("something to write").into_iter().next().expect("a transaction");
+    let first =
+        streams.decide("a").expect("something to write").txns.into_iter().next().expect("a transaction");
     world.write(first).await.expect("written");
     let [(a, written), (b, with)] = world.states().await;
     assert_eq!((a, b), (2, 2));
@@ -178,7 +181,7 @@ async fn one_transaction_lets_all_take_over() {
 async fn what_happens_to_a_peer_meanwhile_makes_it_fail_for_all() {
     let world = World::start().await;
     world.report("RUNNING", "RUNNING").await;
-    let decided = world.streams().decide("a").expect("something to write");
+    let decided = world.streams().decide("a").expect("something to write").txns;
     let mut given_up = stream("b");
     given_up["want"]["cancelled"] = json!(2);
     world.write(Txn::new().set(znode::stream("b"), encode(&given_up), None)).await.expect("written");
