@@ -52,7 +52,7 @@ pub fn class(path: &str) -> AclClass {
     let mut parts = path.split('/').skip(1);
     match (parts.next().unwrap_or_default(), parts.next(), parts.next()) {
         ("" | "meta" | "cluster" | "streams", ..) | ("nodes", None | Some("cfg"), _) => AclClass::Readable,
-        ("nodes", Some("live"), None) => AclClass::Rejoinable,
+        ("nodes", Some("live"), None) => AclClass::Presence,
         ("nodes", Some(_), None) => AclClass::Joinable,
         ("nodes", Some("assign"), Some(_)) => AclClass::Readable,
         ("nodes", Some(_), Some(_)) => AclClass::Own,
@@ -109,7 +109,7 @@ mod tests {
         {
             assert_eq!(class(&own), AclClass::Own, "{own}");
         }
-        assert_eq!(class(znode::NODES_LIVE), AclClass::Rejoinable);
+        assert_eq!(class(znode::NODES_LIVE), AclClass::Presence);
         assert_eq!(class(znode::NODES_ASSIGN), AclClass::Joinable);
         assert_eq!(class(&znode::assignments(&node)), AclClass::Readable);
         for servers in

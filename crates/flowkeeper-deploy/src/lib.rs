@@ -19,6 +19,7 @@
 //! * [`environment`], [`artifact`]: what they run and with what;
 //! * [`properties`]: what deployer properties ask for, checked before anything runs; [`health`]: when an app is ready;
 //! * [`rollout`]: what a release asks of placement; [`machine`]: what a node has;
+//! * [`access`], [`seal`]: who may do what in the tree, and what is unreadable in it without a key;
 //! * [`port`]: free ports, and who holds a busy one.
 //!
 //! This crate never reads stream definitions and never talks HTTP to users. Start with [`agent`].
@@ -32,11 +33,13 @@ pub mod health;
 pub mod instance;
 pub mod lease;
 pub mod machine;
+mod mutant;
 pub mod port;
 pub mod process;
 pub mod properties;
 pub mod record;
 pub mod rollout;
+pub mod seal;
 pub mod shim;
 mod task;
 pub mod znode;

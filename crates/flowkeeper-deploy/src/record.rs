@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use flowkeeper_zk::recipes::sealed_by;
 use indexmap::IndexMap;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,10 @@ pub enum DecodeError {
     )]
     Malformed { path: String, source: serde_json::Error },
     #[error(
+        "{path} is sealed by key {key} and cannot be read: that key is not in --cluster-key-file, or the document was changed or moved"
+    )]
+    Sealed { path: String, key: String },
+    #[error(
         "{path} was written in format {found} by a newer flowkeeper; this one reads up to {VERSION}: upgrade it"
     )]
     TooNew { path: String, found: u32 },
@@ -52,6 +57,9 @@ pub fn decode<T: DeserializeOwned>(path: &str, data: &[u8]) -> Result<T, DecodeE
     struct Versioned {
         #[serde(default)]
         v: u32,
+    }
+    if let Some(key) = sealed_by(data) {
+        return Err(DecodeError::Sealed { path: path.to_owned(), key: key.to_string() });
     }
     let malformed = |source| DecodeError::Malformed { path: path.to_owned(), source };
     let inflated = inflate(data).map_err(|error| malformed(serde_json::Error::custom(error)))?;

@@ -34,11 +34,12 @@ mod yaml;
 
 use std::time::Duration;
 
-use crate::meta::WriteError;
-use crate::state::AppState;
+use crate::meta::{Meta, WriteError};
 
 /// How often a change is decided again because somebody else changed the same thing.
 const TRIES: usize = 3;
+/// How long a request waits until the copy of the metadata shows what others did.
+const CATCH_UP: Duration = Duration::from_secs(3);
 /// How long a request waits for a stream that is being destroyed to be gone.
 pub(crate) const DESTROY_WAIT: Duration = Duration::from_secs(30);
 
@@ -134,6 +135,11 @@ pub enum Error {
     NoLock(String),
     #[error("This is the only server: there is nobody to hand the leadership to")]
     NoOtherServer,
+    #[error(
+        "No cluster key is in use: give every server and agent the same --cluster-key-file, and the leader brings its first \
+         key into use"
+    )]
+    NoClusterKey,
     /// Others change the same thing all the time.
     #[error("{0} is being changed by somebody else at the same time; look at it and try again")]
     Conflict(String),
@@ -153,6 +159,24 @@ fn no_application_release(application: &str, release: u32) -> String {
 }
 
 impl Error {
+    /// Whether it says how things are, which an old copy of the metadata may get wrong.
+    fn is_about_metadata(&self) -> bool {
+        !matches!(
+            self,
+            Error::NoDate { .. }
+                | Error::DateRange
+                | Error::InvalidArgument(_)
+                | Error::InvalidAppName(_)
+                | Error::NoProperty { .. }
+                | Error::Unreadable(_)
+                | Error::Upstream(_)
+                | Error::TooLarge(_)
+                | Error::Unavailable(_)
+                | Error::Conflict(_)
+                | Error::Locked(_)
+        )
+    }
+
     /// What a failed write means to whoever asked for `what`.
     fn from_write(what: &str, error: WriteError) -> Error {
         match error {
@@ -191,22 +215,53 @@ impl From<WriteError> for Failed {
 /// As [`with_retry`], for a request about the life of a stream. Such requests take turns: whoever has to wait for too long is told for
 /// whom. `what` is what the request does, as a verb.
 async fn in_turn<T, F>(
-    state: &AppState,
+    meta: &Meta,
     stream: &str,
     what: &str,
-    attempt: impl FnMut() -> F,
+    mut attempt: impl FnMut() -> F,
 ) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Failed>>,
 {
-    // One that is not there needs no lock to be told of.
-    let is_there = state.meta.model().stream(stream).is_some();
-    let _lock = if is_there { Some(state.meta.lock_stream(stream, what).await?) } else { None };
-    with_retry(&format!("stream '{stream}'"), attempt).await
+    let subject = format!("stream '{stream}'");
+    let is_there = || meta.model().stream(stream).is_some();
+    if !is_there() {
+        catch_up(meta).await?;
+    }
+    if !is_there() {
+        // One that is not there needs no lock to be told of.
+        return decide(&subject, &mut attempt).await;
+    }
+    let lock = meta.lock_stream(stream, what).await?;
+    if !meta.wait_applied(lock.zxid(), CATCH_UP).await {
+        return Err(Error::Unavailable("this server's copy of the metadata is late; try again".to_owned()));
+    }
+    decide(&subject, &mut attempt).await
+}
+
+/// Decides and writes. A refusal is decided a second time on a copy that shows everything that was acknowledged before, by any
+/// server: a change carries its versions and cannot be made on an old copy, but a refusal could.
+async fn with_retry<T, F>(meta: &Meta, what: &str, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Failed>>,
+{
+    match decide(what, &mut attempt).await {
+        Err(error) if error.is_about_metadata() => {
+            catch_up(meta).await?;
+            decide(what, &mut attempt).await
+        }
+        other => other,
+    }
+}
+
+/// Waits until this server's copy shows everything that was acknowledged before, by any server.
+async fn catch_up(meta: &Meta) -> Result<(), Error> {
+    let barrier = meta.strong_barrier(meta.server_name(), CATCH_UP).await;
+    barrier.map(drop).map_err(|error| Error::from_write("the metadata", error))
 }
 
 /// Decides and writes, again when what was decided on changed meanwhile. `what` names the subject for people.
-async fn with_retry<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+async fn decide<T, F>(what: &str, attempt: &mut impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Failed>>,
 {

@@ -110,6 +110,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/nodes/{id}/drain", post(nodes::drain))
         .route("/api/v1/what-if", get(nodes::what_if))
         .route("/api/v1/runtime/placement/{id}/explain", get(nodes::explain))
+        .route("/api/v1/cluster/reseal", post(coordination::reseal))
         .route("/api/v1/cluster/transfer-leadership", post(coordination::transfer))
         .route("/api/v1/locks", get(coordination::locks))
         .route("/api/v1/locks/{id}", axum::routing::delete(coordination::release))

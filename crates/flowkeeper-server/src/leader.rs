@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flowkeeper_deploy::record::{ClusterRecord, VERSION, decode, encode};
+use flowkeeper_deploy::seal::SealRefused;
 use flowkeeper_deploy::znode;
 use flowkeeper_zk::recipes::{Election, Leadership, TxnError};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::app::apps::register_bundled;
 use crate::catalog::Catalog;
 use crate::meta::{Meta, paths};
 use crate::metrics::Metrics;
-use crate::reconcile::{Janitor, Mover, Nodes, Streams};
+use crate::reconcile::{Janitor, Mover, Nodes, Sealing, Streams};
 
 /// Pause between two alarms that nobody can lead.
 const ALARM_PAUSE: Duration = Duration::from_secs(5);
@@ -81,6 +82,7 @@ impl Leader {
             };
             tracing::info!(leader.epoch = leadership.epoch, "leading");
             self.metrics.is_leader.set(1);
+            self.metrics.leader.epoch.set(i64::try_from(leadership.epoch).unwrap_or(i64::MAX));
             let ended = tokio::select! {
                 () = self.lead(&leadership) => Ended::Deposed,
                 () = self.election.lost(&leadership) => Ended::Deposed,
@@ -88,6 +90,7 @@ impl Leader {
                 () = stop.cancelled() => Ended::Stop,
             };
             self.metrics.is_leader.set(0);
+            self.metrics.leader.epoch.set(0);
             tracing::info!(leader.epoch = leadership.epoch, "leading no more");
             let resigned = match ended {
                 Ended::Deposed => Ok(()),
@@ -113,6 +116,12 @@ impl Leader {
                 "this leader's copy of the metadata is late, so it does not act yet"
             );
         }
+        // What cannot be unsealed looks absent, and what is absent is stopped.
+        while let Some(path) = self.meta.connection().unreadable_seal() {
+            let refused = SealRefused::FormerKey { path };
+            tracing::error!(alarm = true, "this leader does not act: {refused}");
+            tokio::time::sleep(ALARM_PAUSE).await;
+        }
         if let Err(error) = self.write_defaults(leadership).await {
             tracing::error!(%error, "the cluster's defaults could not be written; apps may look for the wrong broker");
         }
@@ -124,16 +133,19 @@ impl Leader {
             metrics: &self.metrics,
             leadership,
             deadlines: Default::default(),
+            unplaced: Default::default(),
             reservations: Default::default(),
         };
+        let sealing = Sealing { meta: &self.meta, leadership };
         let mover = Mover { meta: &self.meta, streams: &streams };
-        let nodes = Nodes { meta: &self.meta, leadership };
-        let janitor = Janitor { meta: &self.meta, leadership };
+        let nodes = Nodes { meta: &self.meta, metrics: &self.metrics, leadership };
+        let janitor = Janitor { meta: &self.meta, metrics: &self.metrics, leadership };
         tokio::select! {
             () = streams.run() => {}
             () = nodes.run() => {}
             () = mover.run() => {}
             () = janitor.run() => {}
+            () = sealing.run() => {}
         }
     }
 

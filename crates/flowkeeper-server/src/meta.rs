@@ -13,6 +13,7 @@ mod model;
 pub mod paths;
 pub mod record;
 pub mod schema;
+mod seal;
 mod shown;
 mod write;
 
@@ -30,6 +31,7 @@ pub use follow::Follower;
 pub use hash::CopyState;
 pub use lock::{LOCKS, LockRecord, LockRefused, StreamLock};
 pub use model::{AppEntry, AppKey, AppKind, Model, NodeEntry, Placed, Versioned};
+pub use seal::Resealed;
 pub use shown::{Shown, redact};
 pub use write::{AppChange, Write, WriteError, Written};
 

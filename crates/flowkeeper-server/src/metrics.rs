@@ -1,5 +1,7 @@
 //! All metrics of a server, with their help texts.
 
+mod leader;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -7,6 +9,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+
+pub(crate) use leader::LeaderMetrics;
 
 /// One per process; clones share it.
 #[derive(Clone, Debug)]
@@ -22,6 +26,7 @@ pub struct Metrics {
     pub reconcile_failures: Counter,
     /// 1 while this server leads.
     pub is_leader: Gauge,
+    pub(crate) leader: LeaderMetrics,
     /// Connections made to ZooKeeper, for the same session or a new one.
     pub link_connects: Counter,
     /// Sessions opened.
@@ -75,8 +80,10 @@ impl Metrics {
             Unit::Seconds,
             link_sync.clone(),
         );
+        let leader = LeaderMetrics::register(&mut registry);
         Metrics {
             registry: Arc::new(registry),
+            leader,
             update_znode,
             update_watcher,
             reconciles,

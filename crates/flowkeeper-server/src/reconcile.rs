@@ -7,15 +7,18 @@
 //! plan was made from.
 //!
 //! [`Nodes`] watches nodes come and go: it holds moves back when too many are lost at once, and closes restless ones.
-//! [`Mover`] evens out nodes, slowly. [`Janitor`] beside them sweeps up what grows by itself.
+//! [`Mover`] evens out nodes, slowly. [`Janitor`] beside them sweeps up what grows by itself, and [`Sealing`]
+//! brings keys into use.
 
 mod janitor;
 mod mover;
 mod nodes;
 mod reservations;
+mod sealing;
 mod streams;
 
 pub(crate) use janitor::Janitor;
 pub(crate) use mover::Mover;
 pub(crate) use nodes::Nodes;
+pub(crate) use sealing::Sealing;
 pub(crate) use streams::Streams;

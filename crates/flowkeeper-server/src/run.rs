@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use flowkeeper_deploy::artifact::Artifacts;
 use flowkeeper_deploy::record::{VERSION, encode};
-use flowkeeper_zk::recipes::{self, AclPolicy, Auth, Connection, Txn};
+use flowkeeper_deploy::seal::{self, SealRefused};
+use flowkeeper_zk::recipes::{self, AclPolicy, Auth, Connection, Keyring, Seal, Tls, Txn};
 use tokio::net::TcpListener;
 use zookeeper_client::Error;
 
@@ -53,6 +54,10 @@ pub struct Access {
     pub servers: Option<Auth>,
     /// What all agents share; without it agents are kept out of a tree that servers protect.
     pub agents: Option<Auth>,
+    /// Keys of documents at rest; without them documents are in clear.
+    pub keyring: Option<Arc<Keyring>>,
+    /// How connections to ZooKeeper are protected; without it they are in clear.
+    pub tls: Option<Tls>,
 }
 
 /// Settings that requests see.
@@ -128,6 +133,8 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
             node: None,
         }),
         auth: access.servers.into_iter().collect(),
+        seal: access.keyring.map(|keyring| Seal { keyring, covers: seal::covers }),
+        tls: access.tls,
         ..recipes::Options::default()
     };
     let (connection, driver) = Connection::open(connect).await.map_err(|source| match source {
@@ -141,10 +148,17 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     let (meta, follower) = Meta::new(connection.clone(), metrics.clone());
     meta.set_server_name(&id);
     tasks.spawn("metadata follower", follower.run());
+    tasks.spawn("key in use", seal::follow(connection.clone()));
     tasks.spawn("link", link::measure(connection.clone(), metrics.clone()));
     let api = addr.to_string();
     announce(&connection, &id, &api).await?;
-    tasks.spawn("presence", keep_announced(connection, id.clone(), api.clone()));
+    tasks.spawn("presence", keep_announced(connection.clone(), id.clone(), api.clone()));
+    meta.ready().await;
+    if let Some(path) = connection.unreadable_seal() {
+        tasks.stop().await;
+        connection.close();
+        return Err(LayoutError::Sealed(SealRefused::FormerKey { path }).into());
+    }
     let settings = Arc::new(settings);
     let leader = Leader {
         meta: meta.clone(),
@@ -154,7 +168,6 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         election: election(&meta, &id, &api),
     };
     tasks.spawn_to_end("leader", leader.run(tasks.stop_token()));
-    meta.ready().await;
     let client = reqwest::Client::new();
     let options = OptionsReader::new(catalog.clone(), artifacts, settings.registries.clone(), tasks.clone());
     let state = AppState {
@@ -192,13 +205,14 @@ impl Server {
 /// Writes this server's presence; one that an earlier process of this installation left is replaced.
 async fn announce(connection: &Connection, id: &str, api: &str) -> Result<(), StartError> {
     let path = paths::server(id);
-    let record = ServerRecord {
+    let mut record = ServerRecord {
         v: VERSION,
         id: id.to_owned(),
         api: api.to_owned(),
         sw: env!("CARGO_PKG_VERSION").to_owned(),
         extra: support(),
     };
+    record.extra.extend(seal::known_keys(connection));
     let failed = |error: &dyn std::fmt::Display| StartError::Announce(error.to_string());
     let old = connection.client().check_stat(&path).await.map_err(|error| failed(&error))?;
     let txn = old.map_or_else(Txn::new, |stat| Txn::new().delete(&path, stat.version));

@@ -10,6 +10,7 @@ use super::identity::{Identity, save_session};
 use super::{AgentError, Options};
 use crate::process::boot_id;
 use crate::record::{LeaseRecord, LiveRecord, NodeRecord, StatusBucket, VERSION, decode, encode};
+use crate::seal::known_keys;
 use crate::znode;
 
 /// Field of a presence that tells from which folder of which start of the machine it comes.
@@ -132,6 +133,7 @@ async fn attempt(
 ) -> Result<Registration, Failure> {
     let node = &options.node;
     let (reg, live) = (znode::node_registration(node), znode::node_live(node));
+    let is_protected = connection.acl_policy().is_some();
     let (client, session) = connection.client_and_incarnation();
     let old = match client.get_data(&reg).await {
         Ok((data, stat)) => Some((decode::<NodeRecord>(&reg, &data), stat.version)),
@@ -152,7 +154,10 @@ async fn attempt(
             let machine = record.machine.clone();
             return Err(Failure::Fatal(AgentError::NameTaken { node: node.clone(), machine }));
         }
-        (Some((record, _)), _) if !own && !is_of(record.as_ref(), identity) => return Err(Failure::Present),
+        // In a protected tree nobody deletes a presence: that of a dead session ends with it.
+        (Some((record, _)), _) if !own && (is_protected || !is_of(record.as_ref(), identity)) => {
+            return Err(Failure::Present);
+        }
         (None, Some(record)) if record.machine != identity.machine && record.guard > 0 => {
             // What ran in the other place may be frozen only after its guard.
             sleep(Duration::from_millis(record.guard)).await;
@@ -173,7 +178,8 @@ async fn attempt(
         Some((_, version)) => Txn::new().set(&reg, record, version),
         None => first_time(Txn::new().create(&reg, record), options),
     };
-    let record = presence(options, identity, &incarnation, unfit);
+    let mut record = presence(options, identity, &incarnation, unfit);
+    record.extra.extend(known_keys(connection));
     txn = announce(txn, &live, &record, present.map(|(_, stat)| stat), own);
     match connection.commit(txn).await {
         Ok(_) => Ok(Registration { incarnation, path: reg, version, session, live: record, live_path: live }),

@@ -153,11 +153,14 @@ impl Work {
             let flush_at = self.parts.board.flush_at();
             let session = self.parts.registration.incarnation_of_link();
             let event = tokio::select! {
+                // In this order: what an instance reported last was sent before its end was told, and must be noted before
+                // that; or it would be noted again after the instance was forgotten.
+                biased;
                 Some((mode, done)) = stop.recv() => Event::Stop(mode, done),
-                Some((generation, batch)) = orders.recv() => Event::Orders(generation, batch),
                 Some(beat) = beats.recv() => Event::Beat(beat),
                 Some(report) = reports.recv() => Event::Reported(Box::new(report)),
                 Some(instance) = ended.recv() => Event::Ended(instance),
+                Some((generation, batch)) = orders.recv() => Event::Orders(generation, batch),
                 Ok(_) = link.wait_for(|link| link.state == LinkState::Connected && link.incarnation != session) => {
                     Event::SessionReplaced
                 }

@@ -120,7 +120,7 @@ impl Life {
     async fn manifest_app(&self) -> Result<(i64, ManifestApp), StartError> {
         let path = znode::release(&self.job.instance.stream, self.job.release);
         let data = loop {
-            match self.node.connection.client().get_data(&path).await {
+            match self.node.connection.get_data(&path).await {
                 Ok((data, _)) => break data,
                 Err(zookeeper_client::Error::NoNode) => {
                     return Err(StartError::Final(format!(
@@ -144,7 +144,7 @@ impl Life {
 
     /// Defaults of the cluster; none while nobody wrote any.
     async fn cluster_defaults(&self) -> BTreeMap<String, String> {
-        let data = self.node.connection.client().get_data(znode::CLUSTER).await;
+        let data = self.node.connection.get_data(znode::CLUSTER).await;
         data.ok()
             .and_then(|(data, _)| decode::<ClusterRecord>(znode::CLUSTER, &data).ok())
             .unwrap_or_default()

@@ -24,7 +24,7 @@ use self::look::{current, earlier, failures, made_by};
 use self::member::{Target, owned};
 use super::audit::{self, Action};
 use super::streams::{changed, operation, wait_destroyed, wait_gone};
-use super::{Error, with_retry};
+use super::{Error, catch_up, with_retry};
 use crate::clock;
 use crate::meta::record::{ApplicationRecord, ApplicationReleaseRecord, WantState};
 use crate::meta::{Model, Write, Written};
@@ -107,7 +107,8 @@ pub async fn rollback(state: &AppState, name: &str, number: u32) -> Result<Appli
 /// # Errors
 /// [`Error::NoApplication`].
 pub async fn undeploy(state: &AppState, name: &str) -> Result<Applied, Error> {
-    with_retry(&subject(name), || async {
+    catch_up(&state.meta).await?;
+    with_retry(&state.meta, &subject(name), || async {
         let (write, changes, release) = {
             let model = state.meta.model();
             let found = model.applications.get(name).ok_or_else(|| Error::NoApplication(name.to_owned()))?;
@@ -148,7 +149,8 @@ pub async fn undeploy(state: &AppState, name: &str) -> Result<Applied, Error> {
 /// # Errors
 /// [`Error::NoApplication`].
 pub async fn destroy(state: &AppState, name: &str) -> Result<Option<Written>, Error> {
-    let (written, streams) = with_retry(&subject(name), || async {
+    catch_up(&state.meta).await?;
+    let (written, streams) = with_retry(&state.meta, &subject(name), || async {
         let (write, streams) = {
             let model = state.meta.model();
             let found = model.applications.get(name).ok_or_else(|| Error::NoApplication(name.to_owned()))?;
@@ -209,10 +211,12 @@ fn all_failures(model: &Model, name: &str, given_up: &BTreeSet<(&str, u32)>) -> 
 /// Carries out a change, again when what it was decided on changed meanwhile.
 async fn reach(state: &AppState, goal: &Goal, wrongs: Wrongs) -> Result<Applied, Error> {
     if !goal.dry_run {
+        // Whether anything is to be changed at all must not be decided on an old copy.
+        catch_up(&state.meta).await?;
         let names: Vec<&str> = goal.streams.iter().map(|target| target.name.as_str()).collect();
         wait_destroyed(state, &names).await;
     }
-    with_retry(&subject(&goal.name), || attempt(state, goal, wrongs.clone())).await
+    with_retry(&state.meta, &subject(&goal.name), || attempt(state, goal, wrongs.clone())).await
 }
 
 impl Goal {

@@ -143,7 +143,7 @@ pub async fn register(
         metadata_uri: request.metadata_uri.clone(),
         boot: request.boot.clone(),
     };
-    with_retry(&describe(&entry.key, Some(&entry.version)), || async {
+    with_retry(meta, &describe(&entry.key, Some(&entry.version)), || async {
         let changes = {
             let model = meta.model();
             let known = model.apps.get(&entry.key).and_then(|app| app.versions.get(&entry.version));
@@ -164,7 +164,7 @@ pub async fn register(
 /// [`Error::NoApp`].
 pub async fn set_default(meta: &Meta, key: &AppKey, version: &str) -> Result<Option<Written>, Error> {
     let subject = describe(key, Some(version));
-    with_retry(&subject, || async {
+    with_retry(meta, &subject, || async {
         let change = {
             let model = meta.model();
             let app = get(&model, key, Some(version))?;
@@ -222,7 +222,7 @@ async fn remove(
     subject: &str,
     choose: impl Fn(&Model) -> Result<Vec<(AppKey, String)>, Error>,
 ) -> Result<Option<Written>, Error> {
-    with_retry(subject, || async {
+    with_retry(meta, subject, || async {
         let marks = {
             let model = meta.model();
             retire(&model, &choose(&model)?, true)

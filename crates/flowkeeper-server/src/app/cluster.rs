@@ -86,7 +86,7 @@ pub async fn set_brake(state: &AppState, mode: &str) -> Result<Option<Written>, 
             "'{mode}' is no mode of the brake: say auto (the leader decides), hold (nothing is moved) or release"
         )));
     };
-    super::with_retry("The brake", || async {
+    super::with_retry(&state.meta, "The brake", || async {
         let read = state.meta.model().brake.clone();
         let old = read.as_ref().map(|read| BrakeRecord::clone(&read.record)).unwrap_or_default();
         if read.is_some() && old.mode == mode {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use flowkeeper_api::cluster::Leader;
+use flowkeeper_api::cluster::{Leader, Resealed};
 use flowkeeper_api::locks::LockInfo;
 use flowkeeper_deploy::record::{VERSION, encode};
-use flowkeeper_deploy::znode;
+use flowkeeper_deploy::{seal, znode};
 use flowkeeper_zk::recipes::{Txn, TxnError};
 use zookeeper_client::Error as Cause;
 
@@ -100,6 +100,26 @@ pub async fn transfer(state: &AppState) -> Result<Leader, Error> {
             TRANSFER_WAIT.as_secs()
         ))),
     }
+}
+
+/// Seals every document by the key in use that is in clear or sealed by another one.
+///
+/// # Errors
+/// `NoClusterKey` when no key is in use, `Locked` when somebody else is at it, `Unavailable` when ZooKeeper does not answer;
+/// what was rewritten until then stays.
+pub async fn reseal(meta: &Meta) -> Result<Resealed, Error> {
+    let _lock = meta.lock_purpose("reseal").await?;
+    // The key in use may have changed a moment ago.
+    seal::adopt(meta.connection()).await.map_err(|error| Error::Unavailable(error.to_string()))?;
+    if meta.connection().sealed_by().is_none() {
+        return Err(Error::NoClusterKey);
+    }
+    let resealed = meta.reseal().await.map_err(|error| Error::Unavailable(error.to_string()))?;
+    Ok(Resealed {
+        key: resealed.key.map(|key| key.to_string()).unwrap_or_default(),
+        rewritten: resealed.rewritten,
+        left: resealed.left,
+    })
 }
 
 /// Every server may wish; the wish names the epoch it is about, so an old one does nothing.

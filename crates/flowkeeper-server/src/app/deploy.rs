@@ -17,7 +17,7 @@ use super::apps::{self, Listed};
 use super::audit::{self, Action};
 use super::properties::{check_bundled, resource_defaults};
 use super::streams::{change_want, changed, key_of};
-use super::{Error, in_turn};
+use super::{Error, catch_up, in_turn};
 use crate::clock;
 use crate::meta::record::{AuditRecord, StreamRecord, WantState};
 use crate::meta::{AppKey, Model, Versioned, Write, Written};
@@ -57,7 +57,7 @@ pub(super) struct Prepared {
 /// # Errors
 /// [`Error::NoStream`], [`Error::AlreadyDeployed`], [`Error::AlreadyDeploying`], or what is wrong with the properties.
 pub async fn deploy(state: &AppState, name: &str, properties: &Properties) -> Result<Option<Written>, Error> {
-    in_turn(state, name, "deploy", || async {
+    in_turn(&state.meta, name, "deploy", || async {
         let (next, definition, original) = {
             let model = state.meta.model();
             let next = Next::of(&model, name)?;
@@ -136,6 +136,7 @@ pub async fn undeploy(state: &AppState, name: &str) -> Result<Option<Written>, E
 /// # Errors
 /// When a write fails; streams before it are being stopped then.
 pub async fn undeploy_all(state: &AppState) -> Result<Option<Written>, Error> {
+    catch_up(&state.meta).await?;
     let names: Vec<String> = state.meta.model().streams_by_age().map(|(name, _)| name.to_owned()).collect();
     let mut last = None;
     for name in names {

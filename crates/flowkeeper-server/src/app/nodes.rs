@@ -8,7 +8,7 @@ use flowkeeper_engine::model::{Closed, InstanceId, NodeId};
 
 use super::explain::state_name;
 use super::runtime::deployment_id;
-use super::{Error, with_retry};
+use super::{Error, catch_up, with_retry};
 use crate::meta::{Model, NodeEntry, Write, Written};
 use crate::state::AppState;
 
@@ -133,7 +133,8 @@ pub enum Decision {
 /// # Errors
 /// [`Error::NoNode`].
 pub async fn decide(state: &AppState, name: &str, decision: Decision) -> Result<Option<Written>, Error> {
-    with_retry(&format!("Node '{name}'"), || async {
+    catch_up(&state.meta).await?;
+    with_retry(&state.meta, &format!("Node '{name}'"), || async {
         let (id, read) = {
             let model = state.meta.model();
             let (id, entry) = find(&model, name)?;
@@ -161,7 +162,7 @@ pub async fn decide(state: &AppState, name: &str, decision: Decision) -> Result<
 /// # Errors
 /// [`Error::NoNode`]; [`Error::NodeInUse`] while it is live or was lost only a moment ago.
 pub async fn forget(state: &AppState, name: &str) -> Result<Written, Error> {
-    with_retry(&format!("Node '{name}'"), || async {
+    with_retry(&state.meta, &format!("Node '{name}'"), || async {
         let write = {
             let model = state.meta.model();
             let (id, entry) = find(&model, name)?;

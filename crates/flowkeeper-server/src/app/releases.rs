@@ -57,7 +57,7 @@ pub(super) struct Current {
 /// [`Error::NoStream`], [`Error::NoRelease`], [`Error::BeingUpdated`], [`Error::NoDifference`], or what is wrong with the
 /// properties.
 pub async fn update(state: &AppState, name: &str, request: &Update) -> Result<Option<Written>, Error> {
-    in_turn(state, name, "update", || async {
+    in_turn(&state.meta, name, "update", || async {
         let current = {
             let model = state.meta.model();
             model.stream(name).ok_or_else(|| Error::NoStream(name.to_owned()))?;
@@ -126,7 +126,7 @@ pub async fn update(state: &AppState, name: &str, request: &Update) -> Result<Op
 /// # Errors
 /// [`Error::NoRelease`] when there is no such release, or it failed; [`Error::BeingUpdated`], [`Error::NoDifference`].
 pub async fn rollback(state: &AppState, name: &str, number: u32) -> Result<Option<Written>, Error> {
-    in_turn(state, name, "roll back", || async {
+    in_turn(&state.meta, name, "roll back", || async {
         let (current, target) = {
             let model = state.meta.model();
             model.stream(name).ok_or_else(|| Error::NoRelease(name.to_owned()))?;
@@ -174,7 +174,7 @@ pub async fn scale(state: &AppState, name: &str, label: &str, count: u32) -> Res
             "the number of instances of app '{label}' is {count}: it may be 1 to {MAX_COUNT}; undeploy the stream to run none"
         )));
     }
-    in_turn(state, name, "scale", || async {
+    in_turn(&state.meta, name, "scale", || async {
         let current = {
             let model = state.meta.model();
             model.stream(name).ok_or_else(|| Error::NoRelease(name.to_owned()))?;
@@ -214,7 +214,7 @@ pub async fn scale(state: &AppState, name: &str, label: &str, count: u32) -> Res
 /// # Errors
 /// [`Error::NoStream`]; [`Error::IllegalState`] when nothing is being replaced.
 pub async fn cancel(state: &AppState, name: &str) -> Result<Option<Written>, Error> {
-    with_retry(&format!("stream '{name}'"), || async {
+    with_retry(&state.meta, &format!("stream '{name}'"), || async {
         let (read, release) = {
             let model = state.meta.model();
             let read = model.stream(name).cloned().ok_or_else(|| Error::NoStream(name.to_owned()))?;

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use super::audit::{self, Action};
 use super::deploy::{self, Prepared};
 use super::properties::check_bundled;
-use super::{DESTROY_WAIT, Error, Failed, applications, in_turn, with_retry};
+use super::{DESTROY_WAIT, Error, Failed, applications, catch_up, in_turn, with_retry};
 use crate::clock;
 use crate::meta::record::{AuditRecord, StreamRecord, WantRecord, WantState};
 use crate::meta::{AppKey, AppKind, Model, Shown, Versioned, Write, WriteError, Written};
@@ -45,7 +45,7 @@ pub async fn create(state: &AppState, request: &Create) -> Result<Option<Written
     let Create { name, definition: text, description, deploy } = request;
     let definition = check(state, name, text, description)?;
     wait_destroyed(state, &[name.as_str()]).await;
-    with_retry(&format!("stream '{name}'"), || async {
+    with_retry(&state.meta, &format!("stream '{name}'"), || async {
         {
             let model = state.meta.model();
             check_registered(&model, &definition)?;
@@ -145,6 +145,7 @@ pub async fn destroy(state: &AppState, name: &str) -> Result<Option<Written>, Er
 /// # Errors
 /// When a write fails; streams before it are being destroyed then.
 pub async fn destroy_all(state: &AppState) -> Result<Option<Written>, Error> {
+    catch_up(&state.meta).await?;
     let names: BTreeSet<String> =
         state.meta.model().streams_by_age().map(|(name, _)| name.to_owned()).collect();
     let mut last = None;
@@ -190,7 +191,7 @@ pub(super) async fn change_want(
     decide: impl Fn(WantState) -> Result<Option<WantState>, Error>,
     records: impl Fn(&str, &str, &StreamRecord) -> Vec<AuditRecord>,
 ) -> Result<Option<Written>, Error> {
-    in_turn(state, name, what, || async {
+    in_turn(&state.meta, name, what, || async {
         let (read, shown) = {
             let model = state.meta.model();
             let read = model.stream(name).cloned().ok_or_else(|| Error::NoStream(name.to_owned()))?;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use flowkeeper_api::cluster::Leader;
+use flowkeeper_api::cluster::{Leader, Resealed};
 use flowkeeper_api::error::ErrorBody;
 use flowkeeper_api::locks::LockInfo;
 
@@ -36,4 +36,11 @@ pub(super) async fn release(
 pub(super) async fn transfer(State(state): State<AppState>) -> Result<Response, Problem> {
     let leader = coordination::transfer(&state).await?;
     Ok(json(StatusCode::ACCEPTED, Produces::Json, &leader))
+}
+
+/// Rewrites every document that is in clear or sealed by another key than the one in use. May be repeated.
+#[utoipa::path(post, path = "/api/v1/cluster/reseal", tag = "flowkeeper",
+    responses((status = 200, body = Resealed), (status = 409, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn reseal(State(state): State<AppState>) -> Result<Json<Resealed>, Problem> {
+    Ok(Json(coordination::reseal(&state.meta).await?))
 }

@@ -133,6 +133,7 @@ impl From<app::Error> for Problem {
             E::Locked(_) => (CONFLICT, "LockedException"),
             E::NoLock(_) => (NOT_FOUND, "NoSuchLockException"),
             E::NoOtherServer => (CONFLICT, "NoOtherServerException"),
+            E::NoClusterKey => (CONFLICT, "NoClusterKeyException"),
             E::Conflict(_) => (CONFLICT, "ConcurrentModificationException"),
             E::InvalidStream(_) => (BAD_REQUEST, "InvalidStreamDefinitionException"),
             E::InvalidAppName(_) => (BAD_REQUEST, "InvalidApplicationNameException"),

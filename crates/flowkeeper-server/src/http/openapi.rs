@@ -100,6 +100,7 @@ use super::{
         coordination::locks,
         coordination::release,
         coordination::transfer,
+        coordination::reseal,
         debug::cache_hash,
         own::alive,
         own::ready,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use flowkeeper_deploy::access::AccessRecord;
 use flowkeeper_deploy::record::{VERSION, decode, encode};
+use flowkeeper_deploy::seal::{self, SealRefused, SealedRecord};
 use flowkeeper_deploy::znode;
 use flowkeeper_zk::recipes::{Connection, Election, Txn, TxnError};
 use zookeeper_client::Error;
@@ -50,6 +51,8 @@ pub enum LayoutError {
          wrong or missing"
     )]
     Denied,
+    #[error(transparent)]
+    Sealed(#[from] SealRefused),
     #[error("the metadata cannot be read or laid out: {0}")]
     Zookeeper(Error),
     #[error("the metadata cannot be laid out: {0}")]
@@ -59,7 +62,13 @@ pub enum LayoutError {
 impl LayoutError {
     /// True when nothing is broken, but this server may not use the tree.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, LayoutError::TooNew { .. } | LayoutError::Foreign { .. } | LayoutError::Denied)
+        matches!(
+            self,
+            LayoutError::TooNew { .. }
+                | LayoutError::Foreign { .. }
+                | LayoutError::Denied
+                | LayoutError::Sealed(_)
+        )
     }
 }
 
@@ -83,7 +92,7 @@ impl From<TxnError> for LayoutError {
     }
 }
 
-/// Creates the directories of an empty tree; checks the versions of an existing one, and gives it the access lists of our
+/// Creates the directories of an empty tree; checks the versions and the key of an existing one, and gives it the access lists of our
 /// credentials if it has none yet.
 ///
 /// # Errors
@@ -100,6 +109,7 @@ pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
             if meta.layout > LAYOUT || needed > SCHEMA {
                 return Err(LayoutError::TooNew { layout: meta.layout, needed });
             }
+            seal::apply(connection, meta.sealed.as_ref())?;
             // An earlier version may have made it, with fewer directories.
             lay_out(connection).await?;
             // A tree that once had a leader and has no epoch was damaged by hand: candidates refuse to lead then. The leader's
@@ -122,6 +132,8 @@ pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
     refuse_foreign(connection).await?;
     lay_out(connection).await?;
     Election::prepare(connection, paths::LEADER).await?;
+    // Nobody else is here yet, so our first key comes into use at once.
+    let sealed = connection.keyring().and_then(|ring| SealedRecord::new(ring, ring.first()?));
     let meta = MetaRecord {
         v: VERSION,
         layout: LAYOUT,
@@ -131,9 +143,13 @@ pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
         features: Vec::new(),
         migrating: None,
         access,
+        sealed,
         extra: Default::default(),
     };
-    tolerate_exists(connection.commit(Txn::new().create(paths::META, encode(&meta))).await)
+    tolerate_exists(connection.commit(Txn::new().create(paths::META, encode(&meta))).await)?;
+    // Another server may have been faster, with another key.
+    let (data, _) = client.get_data(paths::META).await?;
+    Ok(seal::apply(connection, seal::of_meta(&data)?.as_ref())?)
 }
 
 /// Refuses a chroot in which lies what no server of ours makes. What an interrupted layout left is ours.

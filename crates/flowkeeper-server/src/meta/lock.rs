@@ -43,6 +43,11 @@ pub struct LockRecord {
 pub struct StreamLock(Held);
 
 impl StreamLock {
+    /// The transaction up to which a copy of the metadata shows everything that earlier holders did.
+    pub fn zxid(&self) -> i64 {
+        self.0.zxid()
+    }
+
     /// Put before a write, it makes that fail when the lock was released by force.
     pub fn check(&self) -> Txn {
         self.0.check()

@@ -158,6 +158,21 @@ impl Model {
         self.complete_since.map_or(0, |since| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
+    /// Whether something about a stream cannot be read: what is known of it is not all there is.
+    pub fn is_unreadable(&self, stream: &str) -> bool {
+        let (own, state) = (znode::stream(stream), znode::state(stream));
+        let is_of_it = |path: &str| match paths::place(path) {
+            Place::Assignment { segment, .. } => {
+                znode::parse_instance_segment(&segment).is_some_and(|instance| instance.stream == stream)
+            }
+            _ => {
+                path == state
+                    || path.strip_prefix(&own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+        };
+        self.unreadable.keys().any(|path| is_of_it(path))
+    }
+
     /// A stream that is visible to users: one that is being destroyed is not.
     pub fn stream(&self, name: &str) -> Option<&Versioned<StreamRecord>> {
         self.streams.get(name).filter(|stream| !stream.is_destroyed())

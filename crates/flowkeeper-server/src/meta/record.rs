@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use flowkeeper_deploy::access::AccessRecord;
 use flowkeeper_deploy::record::{Extra, VERSION};
+use flowkeeper_deploy::seal::SealedRecord;
 use flowkeeper_engine::model::{NodeId, Placement, Slot, Term, Uid, Want};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,9 @@ pub struct MetaRecord {
     /// Who shares the tree; absent: everybody may do everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<AccessRecord>,
+    /// By which key documents are sealed; absent: they are in clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealedRecord>,
     #[serde(flatten)]
     pub extra: Extra,
 }

@@ -240,9 +240,8 @@ impl Meta {
         let unavailable = |reason: &dyn std::fmt::Display| WriteError::Unavailable(reason.to_string());
         let read = async {
             self.connection.connected().await;
-            let client = self.connection.client();
-            client.sync(probe).await?;
-            client.get_data(probe).await
+            self.connection.client().sync(probe).await?;
+            self.connection.get_data(probe).await
         };
         let late = || format!("it was lost and did not come back within {} s", RESOLVE_WAIT.as_secs());
         if probe.is_empty() {

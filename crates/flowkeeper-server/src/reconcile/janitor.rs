@@ -6,8 +6,10 @@ use std::time::Duration;
 use flowkeeper_deploy::record::encode;
 use flowkeeper_zk::recipes::{Leadership, Txn, TxnError};
 
+use crate::app::fsck;
 use crate::meta::record::AppRecord;
 use crate::meta::{AppKey, Meta, Model, paths};
+use crate::metrics::Metrics;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
@@ -21,6 +23,7 @@ const PER_TXN: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Janitor<'a> {
     pub(crate) meta: &'a Meta,
+    pub(crate) metrics: &'a Metrics,
     pub(crate) leadership: &'a Leadership,
 }
 
@@ -29,8 +32,10 @@ impl Janitor<'_> {
     pub(crate) async fn run(&self) {
         let mut timer = tokio::time::interval(ROUND);
         let mut retired = BTreeSet::new();
+        let mut suspected = BTreeSet::new();
         loop {
             timer.tick().await;
+            suspected = self.look(&suspected);
             let marked = retired_apps(&self.meta.model());
             // A mark lasts for two writes; one that was there a round ago was left behind.
             let left_behind: Vec<_> = marked.intersection(&retired).cloned().collect();
@@ -46,6 +51,23 @@ impl Janitor<'_> {
                 }
             }
         }
+    }
+
+    /// Tells of what does not fit together and did not do so a round ago either; gives back what does not fit now.
+    fn look(&self, suspected: &BTreeSet<(String, String)>) -> BTreeSet<(String, String)> {
+        let found = fsck::check(&self.meta.model()).problems;
+        let found: BTreeSet<_> = found.into_iter().map(|problem| (problem.path, problem.what)).collect();
+        let lasting: Vec<_> = found.intersection(suspected).collect();
+        self.metrics.leader.fsck_findings.set(i64::try_from(lasting.len()).unwrap_or(i64::MAX));
+        if let Some((path, what)) = lasting.first() {
+            tracing::warn!(
+                findings = lasting.len(),
+                path,
+                what,
+                "the metadata does not fit together; see 'flowkeeper cluster fsck'"
+            );
+        }
+        found
     }
 
     fn sweep(&self, left_behind: &[(AppKey, String)]) -> Vec<Txn> {

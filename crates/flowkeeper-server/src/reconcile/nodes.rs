@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::meta::record::{BrakeMode, BrakeRecord};
 use crate::meta::{Meta, Model, NodeEntry, paths};
+use crate::metrics::Metrics;
 
 /// Pause before a failed write is repeated.
 const RETRY: Duration = Duration::from_millis(500);
@@ -27,6 +28,7 @@ const MEMORY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Nodes<'a> {
     pub(crate) meta: &'a Meta,
+    pub(crate) metrics: &'a Metrics,
     pub(crate) leadership: &'a Leadership,
 }
 
@@ -57,6 +59,7 @@ impl Nodes<'_> {
                 watch.command(command(mode), now);
             }
             let assessment = watch.assess(now);
+            self.tell(&live, &assessment);
             let mut wake = assessment.wake_ms.map(Duration::from_millis);
             if self.meta.model().assessment.as_ref() != &assessment {
                 self.meta.assess(assessment.clone());
@@ -70,6 +73,14 @@ impl Nodes<'_> {
                 () = sleep(wake) => {}
             }
         }
+    }
+
+    fn tell(&self, live: &BTreeSet<NodeId>, assessment: &Assessment) {
+        let known = self.meta.model().nodes.len();
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.leader.nodes_live.set(count(live.len()));
+        self.metrics.leader.nodes_lost.set(count(known.saturating_sub(live.len())));
+        self.metrics.leader.brake.set(i64::from(assessment.brake.is_some()));
     }
 
     /// Writes what everybody must know; false when something is to be tried again.

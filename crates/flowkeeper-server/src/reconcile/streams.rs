@@ -18,6 +18,7 @@ use crate::clock;
 use crate::meta::record::StateRecord;
 use crate::meta::{Dirty, Meta, Model, Versioned};
 use crate::metrics::Metrics;
+use crate::mutant;
 
 /// Time between two looks at everything.
 const FULL_PASS: Duration = Duration::from_secs(30);
@@ -41,6 +42,8 @@ pub(crate) struct Streams<'a> {
     pub(crate) leadership: &'a Leadership,
     /// When to look again at streams although nothing of them changes: a release has had its time, a lost node too.
     pub(crate) deadlines: Mutex<BTreeMap<String, Instant>>,
+    /// How many instances of a stream have no place, where there are such.
+    pub(crate) unplaced: Mutex<BTreeMap<String, usize>>,
     /// What decisions under way will take of the nodes.
     pub(crate) reservations: Reservations,
 }
@@ -68,7 +71,9 @@ impl Streams<'_> {
                 _ = timer.tick() => Dirty { all: true, ..Dirty::default() },
                 () = sleep_until(due) => Dirty { streams: self.take_due(), ..Dirty::default() },
             };
+            let began = Instant::now();
             let names = if dirty.all { self.every_name() } else { dirty.streams.into_iter().collect() };
+            let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
             let names = self.in_order(names);
             let mut passes =
                 futures::stream::iter(names).map(|name| self.reconcile(name)).buffer_unordered(IN_FLIGHT);
@@ -77,7 +82,21 @@ impl Streams<'_> {
                     return;
                 }
             }
+            if dirty.all {
+                self.metrics.leader.pass.observe(began.elapsed().as_secs_f64());
+                self.metrics.leader.streams.set(count);
+                self.metrics.leader.unplaced.set(self.count_unplaced());
+            }
         }
+    }
+
+    fn count_unplaced(&self) -> i64 {
+        let count: usize = self.unplaced().values().sum();
+        i64::try_from(count).unwrap_or(i64::MAX)
+    }
+
+    fn unplaced(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.unplaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -167,6 +186,10 @@ impl Streams<'_> {
     /// Plans from the model as it is, and writes the plan down as transactions. `None`: at rest.
     fn decide(&self, name: &str) -> Option<Decision<'_>> {
         let model = self.meta.model();
+        if !model.unreadable.is_empty() && model.is_unreadable(name) {
+            // It was told when it was read. Nothing that runs is touched until somebody has mended or deleted the document.
+            return None;
+        }
         let stream = model.streams.get(name);
         // A name that only orders or a placement still know is wound up like a destroyed stream.
         let gone = || Desired { want: Want::Destroyed, ..Desired::default() };
@@ -195,6 +218,10 @@ impl Streams<'_> {
                 self.deadlines().insert(name.to_owned(), due);
             }
             None => drop(self.deadlines().remove(name)),
+        }
+        match plan.unplaced.len() {
+            0 => drop(self.unplaced().remove(name)),
+            count => drop(self.unplaced().insert(name.to_owned(), count)),
         }
         for (instance, reason) in &plan.unplaced {
             tracing::debug!(%instance, reason, "an instance cannot be placed");
@@ -244,6 +271,9 @@ impl Streams<'_> {
     /// registration that a transaction checks was read before this, so a node that came back in between either is seen here or
     /// has raised its registration.
     async fn has_returned(&self, lost: &BTreeSet<NodeId>) -> bool {
+        if mutant::is("no-node-epoch") {
+            return false;
+        }
         let client = self.meta.connection().client();
         for node in lost {
             // An error means that the transaction will not go through either.
@@ -284,6 +314,7 @@ impl Streams<'_> {
     }
 
     fn order(&self, model: &Model, uid: &str, txn: Txn, action: &Action) -> Txn {
+        self.count(action);
         let standing = |instance: &InstanceId, node: &NodeId| model.assignment_on(instance, node);
         let version =
             |instance: &InstanceId, node: &NodeId| standing(instance, node).map(|order| order.version);
@@ -309,6 +340,16 @@ impl Streams<'_> {
                 .delete(znode::assignment(node, instance), version(instance, node)),
             // Records go only after the last order is withdrawn: the next pass does it.
             Action::Remove => txn,
+        }
+    }
+
+    fn count(&self, action: &Action) {
+        let leader = &self.metrics.leader;
+        if matches!(action, Action::Assign { .. } | Action::Move { .. }) {
+            leader.orders.inc();
+        }
+        if matches!(action, Action::Move { .. }) {
+            leader.moves.inc();
         }
     }
 
@@ -342,6 +383,9 @@ impl Streams<'_> {
 
 /// Demands that a node that is lost has not registered again. One that is live answers for itself.
 fn still_lost(model: &Model, node: &NodeId, txn: Txn) -> Txn {
+    if mutant::is("no-node-epoch") {
+        return txn;
+    }
     let lost = model.nodes.get(node).filter(|entry| entry.live.is_none());
     match lost.and_then(|entry| entry.registration.as_ref()) {
         Some(registration) => txn.check(znode::node_registration(node), registration.version),

@@ -27,6 +27,8 @@ pub struct Held {
     incarnation: u64,
     /// Its znode; before that is known what its name begins with.
     path: String,
+    /// The transaction by which the lock became ours.
+    zxid: i64,
 }
 
 /// Why a lock was not had.
@@ -65,8 +67,9 @@ impl Lock {
         let prefix = format!("{}/l-{}-", self.dir, self.op);
         let (client, incarnation) = self.connection.client_and_incarnation();
         // From here on whatever happens is cleaned up.
-        let mut held = Held { connection: self.connection.clone(), incarnation, path: prefix.clone() };
-        let mut names = tokio::time::timeout_at(deadline, self.enqueue(&client, &mut held))
+        let mut held =
+            Held { connection: self.connection.clone(), incarnation, path: prefix.clone(), zxid: 0 };
+        let (mut names, mut zxid) = tokio::time::timeout_at(deadline, self.enqueue(&client, &mut held))
             .await
             .map_err(|_| Error::Timeout)??;
         loop {
@@ -75,6 +78,7 @@ impl Lock {
                 return Err(LockError::Forced { dir: self.dir.clone() });
             };
             if mine == 0 {
+                held.zxid = zxid;
                 return Ok(held);
             }
             let (stat, changed) = client.check_and_watch_stat(&queue[mine - 1]).await?;
@@ -86,18 +90,18 @@ impl Lock {
             if self.connection.link().incarnation != incarnation {
                 return Err(LockError::Forced { dir: self.dir.clone() });
             }
-            names = client.list_children(&self.dir).await?;
+            (names, zxid) = self.list(&client).await?;
         }
     }
 
     /// Makes our znode and lists the directory, both sent at once: answers come in order.
-    async fn enqueue(&self, client: &Client, held: &mut Held) -> Result<Vec<String>, Error> {
+    async fn enqueue(&self, client: &Client, held: &mut Held) -> Result<(Vec<String>, i64), Error> {
         let prefix = held.path.clone();
         let list = self.connection.acls(&prefix);
         let mode = CreateMode::EphemeralSequential.with_acls(Acls::new(&list));
         loop {
             let created = client.create(&prefix, &self.tag, &mode);
-            let listed = client.list_children(&self.dir);
+            let listed = self.list(client);
             let (created, listed) = tokio::join!(created, listed);
             match created {
                 Ok((_, number)) => {
@@ -108,6 +112,12 @@ impl Lock {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The places in the queue, and the transaction that changed it last.
+    async fn list(&self, client: &Client) -> Result<(Vec<String>, i64), Error> {
+        let (names, stat) = client.get_children(&self.dir).await?;
+        Ok((names, stat.pzxid))
     }
 
     /// The directory is a container: the server removes it some time after the last lock in it.
@@ -127,6 +137,11 @@ impl Held {
     /// Makes a transaction fail when the lock was lost meanwhile.
     pub fn check(&self) -> Txn {
         Txn::new().check(self.path.clone(), -1)
+    }
+
+    /// The last change of the queue before the lock was ours: everything that earlier holders wrote came before it.
+    pub fn zxid(&self) -> i64 {
+        self.zxid
     }
 
     /// The znode that stands for the lock.

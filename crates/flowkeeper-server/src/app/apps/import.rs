@@ -31,7 +31,7 @@ pub async fn import(meta: &Meta, catalog: &Catalog, text: &str, force: bool) -> 
         check_name(&entry.key.name)?;
     }
     let mut chosen = Vec::new();
-    let written = with_retry("the app registry", || {
+    let written = with_retry(meta, "the app registry", || {
         let prepared = {
             let model = meta.model();
             chosen = entries.clone();

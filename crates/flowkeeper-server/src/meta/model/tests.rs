@@ -120,6 +120,23 @@ fn one_bad_document_hides_nothing_else_and_comes_back_when_mended() {
 }
 
 #[test]
+fn a_stream_of_which_something_is_unreadable_is_known_to_be_so() {
+    let mut fed = deployed();
+    let own = [
+        znode::stream("s"),
+        znode::state("s"),
+        znode::release("s", 1),
+        znode::assignment(&node(), &instance()),
+    ];
+    for path in own {
+        assert!(!fed.model.is_unreadable("s"), "{path}");
+        fed.put(path.clone(), "rubbish");
+        assert!(fed.model.is_unreadable("s") && !fed.model.is_unreadable("t"), "{path}");
+        fed.gone(path);
+    }
+}
+
+#[test]
 fn a_move_may_be_told_in_either_order() {
     let mut fed = deployed();
     let order = r#"{"v":1,"uid":"1","t":2,"rel":1,"want":"run","le":1}"#;
