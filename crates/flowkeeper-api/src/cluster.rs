@@ -30,6 +30,18 @@ pub struct Leader {
     pub epoch: u64,
 }
 
+/// Answer of `POST /api/v1/cluster/reseal`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Resealed {
+    /// Id of the key in use.
+    pub key: String,
+    /// Documents that were rewritten.
+    pub rewritten: u64,
+    /// Documents that are still in clear or sealed by another key: changed at the same time, or unreadable. Ask again.
+    pub left: u64,
+}
+
 /// A live server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -172,6 +184,9 @@ pub struct InstanceExplanation {
     /// Why it is not as wanted.
     pub reason: Option<String>,
     pub node: Option<String>,
+    /// Why it is on that node, or on none; only where explanations are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<String>,
     pub restarts: u32,
     /// How its last process ended.
     pub exit: Option<String>,

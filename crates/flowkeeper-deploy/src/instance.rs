@@ -5,6 +5,7 @@
 //! runs under a lease that the agent renews ([`crate::lease`]).
 
 mod gate;
+mod known;
 mod start;
 mod watch;
 
@@ -29,10 +30,13 @@ use crate::process::Process;
 use crate::record::{StatusEntry, StatusState};
 use crate::shim::{Folder, State};
 use crate::znode;
+use known::Known;
 use watch::Echo;
 
 /// Time on top of the grace time after which a shim that does not obey is killed with its program.
 const SHIM_SLACK: Duration = Duration::from_secs(5);
+/// How long taking over an instance waits to learn how it would be started again.
+const LEARN: Duration = Duration::from_secs(2);
 /// How much of the last output a report carries, in bytes.
 const LAST_OUTPUT: usize = 1_500;
 /// Pause between two looks at processes that were killed.
@@ -114,6 +118,7 @@ pub(crate) async fn live(
         attrs: BTreeMap::new(),
         exit: None,
         echo: None,
+        known: None,
     };
     if let Ended::Failed(reason) = life.run().await {
         life.report(StatusState::Failed, false, Some(reason)).await;
@@ -142,6 +147,7 @@ struct Life {
     exit: Option<String>,
     /// Repeats its output as the agent's own.
     echo: Option<Echo>,
+    known: Option<Known>,
 }
 
 /// How a life ended.
@@ -171,6 +177,10 @@ enum StartError {
 impl Life {
     async fn run(&mut self) -> Ended {
         let mut shim = self.adopt().await;
+        if shim.is_some() && !self.stop.is_cancelled() {
+            // While there is contact: it may be gone when the instance has to be started again.
+            drop(timeout(LEARN, self.learn()).await);
+        }
         loop {
             if self.stop.is_cancelled() {
                 if let Some(shim) = shim {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::known::Known;
 use super::watch::Echo;
 use super::{Job, Life, StartError, passing};
 use crate::artifact::Program;
@@ -15,7 +16,7 @@ use crate::health::Probe;
 use crate::port;
 use crate::process::Process;
 use crate::properties::{DeployerProperties, Port};
-use crate::record::{ClusterRecord, Manifest, ManifestApp, StatusState, decode};
+use crate::record::{ManifestApp, StatusState};
 use crate::shim::{Fence, Place, Spec};
 use crate::znode;
 
@@ -47,12 +48,11 @@ impl Life {
     /// Gathers everything a start needs: the release, the program, a port.
     async fn prepare(&mut self) -> Result<Spec, StartError> {
         let Job { instance, uid, term, .. } = self.job.clone();
-        let (made, app) = self.manifest_app().await?;
+        let Known { made, app, defaults } = self.know().await?;
         let asked = DeployerProperties::read(&app).map_err(|error| StartError::Final(error.to_string()))?;
         for remark in &asked.remarks {
             tracing::warn!(app.instance = %instance, "{remark}");
         }
-        let defaults = self.cluster_defaults().await;
         let program = self.node.artifacts.resolve(&app.uri).await.map_err(|error| match error {
             crate::artifact::ArtifactError::Fetch { .. } | crate::artifact::ArtifactError::Write { .. } => {
                 passing(error.to_string())
@@ -114,41 +114,6 @@ impl Life {
     fn fence(&self, asked: &DeployerProperties) -> Option<Fence> {
         let leases = self.node.leases.as_ref().filter(|_| self.job.is_strict)?;
         Some(Fence { lease_ms: leases.lease.profile.deadline_ms, freeze_max_ms: asked.fence.freeze_max_ms() })
-    }
-
-    /// The app as its release describes it, and when that release was made, in milliseconds since 1970.
-    async fn manifest_app(&self) -> Result<(i64, ManifestApp), StartError> {
-        let path = znode::release(&self.job.instance.stream, self.job.release);
-        let data = loop {
-            match self.node.connection.get_data(&path).await {
-                Ok((data, _)) => break data,
-                Err(zookeeper_client::Error::NoNode) => {
-                    return Err(StartError::Final(format!(
-                        "release {} is gone; deploy again",
-                        self.job.release
-                    )));
-                }
-                // The connection reconnects by itself; the order stands until then.
-                Err(_) => sleep(Duration::from_millis(200)).await,
-            }
-        };
-        let manifest: Manifest =
-            decode(&path, &data).map_err(|error| StartError::Final(error.to_string()))?;
-        // A time that cannot be read tells releases apart no more; their numbers in the directory still do.
-        let made = manifest.at.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond);
-        let found = manifest.apps.into_iter().find(|app| app.label == self.job.instance.app);
-        found.map(|app| (made, app)).ok_or_else(|| {
-            StartError::Final(format!("release {} has no app {}", self.job.release, self.job.instance.app))
-        })
-    }
-
-    /// Defaults of the cluster; none while nobody wrote any.
-    async fn cluster_defaults(&self) -> BTreeMap<String, String> {
-        let data = self.node.connection.get_data(znode::CLUSTER).await;
-        data.ok()
-            .and_then(|(data, _)| decode::<ClusterRecord>(znode::CLUSTER, &data).ok())
-            .unwrap_or_default()
-            .defaults
     }
 
     fn choose_port(&self, app: &ManifestApp, asked: &DeployerProperties) -> Result<Option<u16>, StartError> {

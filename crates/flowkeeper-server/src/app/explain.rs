@@ -9,6 +9,7 @@ use flowkeeper_engine::phase::Phase;
 
 use super::Error;
 use super::logs::read_tail;
+use super::placement;
 use super::runtime::{Instance, deployment_id, running_stream};
 use crate::meta::Model;
 use crate::meta::record::WantState;
@@ -29,6 +30,10 @@ pub async fn story(state: &AppState, name: &str) -> Result<StreamExplanation, Er
         let model = state.meta.model();
         let mut explanation = stream(&model, name)?;
         explanation.events = events(&model, name);
+        for instance in explanation.apps.iter_mut().flat_map(|app| &mut app.instances) {
+            let placed = placement::explain(&model, &instance.id);
+            instance.placement = placed.ok().map(|placed| placed.summary);
+        }
         let is_fine = |instance: &Instance| instance.phase == Phase::Deployed;
         let running = running_stream(&model, name).map(|running| running.apps).unwrap_or_default();
         let uneasy = running.into_iter().flat_map(|app| app.instances).filter(|instance| !is_fine(instance));
@@ -115,6 +120,7 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
                 state: status.map(|status| state_name(status.st).to_owned()),
                 reason,
                 node: order.map(|(node, _)| node.0.clone()),
+                placement: None,
                 restarts: status.map_or(0, |status| status.restarts),
                 exit: status.and_then(|status| status.exit.clone()),
                 since: status.map(|status| status.since.clone()),
@@ -204,6 +210,7 @@ mod tests {
             state: Some(state_name(state).to_owned()),
             reason: reason.map(str::to_owned),
             node: None,
+            placement: None,
             restarts: 0,
             exit: None,
             since: None,

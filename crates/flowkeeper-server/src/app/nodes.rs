@@ -95,8 +95,10 @@ fn state_of(model: &Model, id: &NodeId, entry: &NodeEntry) -> (&'static str, Opt
         let holds = model.used(id).slots;
         let reason = match (model.brake_reason(), holds) {
             (_, 0) => "its agent is not connected; nothing is ordered to it".to_owned(),
-            (Some(brake), _) => format!("its agent is not connected; {holds} instances wait on it: {brake}"),
-            (None, _) => format!("its agent is not connected; {holds} instances are to move elsewhere"),
+            (Some(brake), _) => {
+                format!("its agent is not connected; {} on it wait: {brake}", instances(holds))
+            }
+            (None, _) => format!("its agent is not connected; {} to move elsewhere", instances(holds)),
         };
         return ("lost", Some(reason));
     }
@@ -107,7 +109,7 @@ fn state_of(model: &Model, id: &NodeId, entry: &NodeEntry) -> (&'static str, Opt
             ("drained", Some("empty: it can be stopped, or opened again with uncordon".to_owned()))
         }
         Some(Closed::Draining) => {
-            ("draining", Some(format!("{} instances are still to leave", model.used(id).slots)))
+            ("draining", Some(format!("{} still to leave", instances(model.used(id).slots))))
         }
         Some(Closed::Quarantined(reason)) => ("quarantined", Some(reason)),
         Some(Closed::Unfit(reason)) => ("unfit", Some(reason)),
@@ -115,6 +117,10 @@ fn state_of(model: &Model, id: &NodeId, entry: &NodeEntry) -> (&'static str, Opt
             ("settling", Some("it arrived a moment ago; others may be arriving".to_owned()))
         }
     }
+}
+
+fn instances(count: u32) -> String {
+    if count == 1 { "1 instance".to_owned() } else { format!("{count} instances") }
 }
 
 /// What an operator decides about a node.

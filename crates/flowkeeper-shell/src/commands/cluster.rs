@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgMatches, Command};
 use flowkeeper_api::Client;
-use flowkeeper_api::cluster::{Cluster, Measured};
+use flowkeeper_api::cluster::{Cluster, Measured, Resealed};
 
 use super::{node, text};
 use crate::exit::Failure;
@@ -24,6 +24,10 @@ pub(super) fn command() -> Command {
             Command::new("release-lock")
                 .about("Releases a lock by force; safe, because versions protect what it was taken for")
                 .arg(Arg::new("ID").required(true).help("As 'cluster locks' shows it")),
+        )
+        .subcommand(
+            Command::new("reseal")
+                .about("Seals by the key in use what is in clear or sealed by another one; may be repeated"),
         )
         .subcommand(Command::new("fsck").about("Looks for what does not fit together in the metadata"))
         .subcommand(
@@ -48,6 +52,18 @@ pub(super) async fn run(matches: &ArgMatches, client: &Client, ui: &mut Ui) -> R
             let id = text(matches, "ID").unwrap_or_default();
             client.release_lock(id).await?;
             ui.done(&format!("Released the lock {id}"), id);
+            Ok(())
+        }
+        Some(("reseal", _)) => {
+            let done = client.reseal().await?;
+            let Resealed { key, rewritten, left } = &done;
+            if *left > 0 {
+                return Err(Failure::failed(format!(
+                    "{rewritten} documents were sealed by key {key}, but {left} are not: they were changed at the same time, or \
+                     no server can read them (see 'flowkeeper cluster fsck'); keep the former key and try again"
+                )));
+            }
+            ui.done(&format!("Everything is sealed by key {key}; {rewritten} documents were rewritten"), key);
             Ok(())
         }
         Some(("fsck", _)) => fsck(client, ui).await,

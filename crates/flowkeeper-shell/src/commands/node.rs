@@ -94,7 +94,7 @@ fn labels(node: &NodeInfo) -> String {
 }
 
 fn lease(node: &NodeInfo) -> String {
-    let seconds = |ms: u64| format!("{} s", ms as f64 / 1000.0);
+    let seconds = |ms: u64| format!("{:.1} s", ms as f64 / 1000.0).replace(".0 s", " s");
     match (&node.lease, node.lost_ms) {
         (_, Some(lost)) => format!("lost for {}", seconds(lost / 100 * 100)),
         (Some(lease), None) => format!(
@@ -174,7 +174,7 @@ async fn drain(matches: &ArgMatches, client: &Client, ui: &mut Ui) -> Result<(),
             ui.done(&format!("Node '{node}' is empty"), node);
             return Ok(());
         }
-        ui.progress(&format!("node {node}: {} instances are still to leave", found.used));
+        ui.progress(&format!("node {node}: {} still to leave", found.used));
         if tokio::time::Instant::now() > deadline {
             let reason = found.reason.unwrap_or_default();
             return Err(Failure::failed(format!(

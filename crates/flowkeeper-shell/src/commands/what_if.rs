@@ -36,7 +36,7 @@ pub(super) fn show(outcome: &WhatIf, ui: &mut Ui) -> Result<(), Failure> {
     }
     let names: Vec<_> = outcome.moves.iter().map(|relocation| relocation.instance.clone()).collect();
     if ui.format == Format::Auto && outcome.moves.is_empty() && outcome.stranded.is_empty() {
-        ui.print(&format!("Nothing would move: {} hold nothing\n", outcome.nodes.join(", ")));
+        ui.print(&format!("Nothing would move: nothing runs on {}\n", outcome.nodes.join(", ")));
         return Ok(());
     }
     ui.show(outcome, &names, &table)?;

@@ -60,11 +60,17 @@ pub async fn read_list(client: &reqwest::Client, location: &str) -> Result<Strin
         tracing::info!(location, %reason, "a list of apps could not be read");
         Error::Unreadable(format!("Error reading from URL [{}]", uri::as_url(location)))
     };
+    let too_large = || {
+        Error::TooLarge(format!(
+            "The list of apps at {} has more than the {MAX_LIST} bytes that are read at once: split it",
+            uri::as_url(location)
+        ))
+    };
     let bytes = match uri::file_path(location) {
         Some(path) => {
             let size = tokio::fs::metadata(&path).await.map_err(|error| unreadable(&error))?.len();
             if size > MAX_LIST as u64 {
-                return Err(unreadable(&"it is too large"));
+                return Err(too_large());
             }
             tokio::fs::read(&path).await.map_err(|error| unreadable(&error))?
         }
@@ -76,7 +82,7 @@ pub async fn read_list(client: &reqwest::Client, location: &str) -> Result<Strin
             while let Some(chunk) = response.chunk().await.map_err(|error| unreadable(&error))? {
                 bytes.extend_from_slice(&chunk);
                 if bytes.len() > MAX_LIST {
-                    return Err(unreadable(&"it is too large"));
+                    return Err(too_large());
                 }
             }
             bytes

@@ -49,6 +49,9 @@ fn describe(stream: &StreamExplanation) -> String {
                 many => format!(", {many} restarts"),
             };
             text.push_str(&format!("  {} is {}{node}{since}{restarts}\n", instance.id, instance.phase));
+            if let Some(placement) = &instance.placement {
+                text.push_str(&format!("    where: {placement}\n"));
+            }
             if let Some(reason) = &instance.reason {
                 text.push_str(&format!("    why: {}\n", first_line(reason)));
             }
