@@ -11,7 +11,7 @@ fn class(path: &str) -> AclClass {
     match path {
         "/" | "/nodes" | "/read" => AclClass::Readable,
         "/nodes/status" => AclClass::Joinable,
-        "/nodes/live" => AclClass::Rejoinable,
+        "/nodes/live" => AclClass::Presence,
         path if path.starts_with("/nodes/") => AclClass::Own,
         _ => AclClass::Servers,
     }
@@ -32,6 +32,15 @@ async fn with(addr: SocketAddr, users: &[&str], node: Option<&str>) -> Connectio
     let auth = users.iter().map(|user| auth(user)).collect();
     let acls = (!users.is_empty()).then_some(policy);
     connect_as(Options { auth, acls, ..options(addr) }).await
+}
+
+async fn until_gone(connection: &Connection, path: &str) {
+    in_time(async {
+        while connection.client().check_stat(path).await.expect("asked").is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 }
 
 async fn refused(connection: &Connection, txn: Txn) {
@@ -76,14 +85,21 @@ async fn servers_agents_nodes_and_strangers_may_what_they_may() {
     refused(&two, Txn::new().set("/read", "x", None)).await;
     refused(&two, Txn::new().create("/else", "")).await;
     // A stranger gets nothing at all.
-    for path in ["/root", "/root/read", "/root/secret", "/root/nodes/live/one"] {
+    for path in ["/tree", "/tree/read", "/tree/secret", "/tree/nodes/live/one"] {
         assert_eq!(stranger.client().get_data(path).await.map(drop), Err(Error::NoAuth), "{path}");
     }
-    refused(&stranger, Txn::new().delete("/root/nodes/live/one", None)).await;
-    refused(&stranger, Txn::new().create("/root/x", "")).await;
+    refused(&stranger, Txn::new().delete("/tree/nodes/live/one", None)).await;
+    refused(&stranger, Txn::new().create("/tree/x", "")).await;
     // Servers may everything, whoever made it.
     servers.commit(Txn::new().set("/nodes/status/one/00", "", None)).await.expect("written");
-    servers.commit(Txn::new().delete("/nodes/live/two", None)).await.expect("deleted");
+    servers.commit(Txn::new().delete("/nodes/status/two/00", None)).await.expect("deleted");
+    // But a presence ends with its session and in no other way, its owner's wish included.
+    for connection in [&servers, &one, &two] {
+        refused(connection, Txn::new().delete("/nodes/live/two", None)).await;
+    }
+    two.close();
+    drop(two);
+    until_gone(&servers, "/nodes/live/two").await;
     // The wrong password is a stranger's.
     let mut wrong = options(addr);
     wrong.auth = vec![Auth::new("servers", "guess").expect("valid")];
