@@ -153,12 +153,6 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     let api = addr.to_string();
     announce(&connection, &id, &api).await?;
     tasks.spawn("presence", keep_announced(connection.clone(), id.clone(), api.clone()));
-    meta.ready().await;
-    if let Some(path) = connection.unreadable_seal() {
-        tasks.stop().await;
-        connection.close();
-        return Err(LayoutError::Sealed(SealRefused::FormerKey { path }).into());
-    }
     let settings = Arc::new(settings);
     let leader = Leader {
         meta: meta.clone(),
@@ -168,6 +162,12 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         election: election(&meta, &id, &api),
     };
     tasks.spawn_to_end("leader", leader.run(tasks.stop_token()));
+    meta.ready().await;
+    if let Some(path) = connection.unreadable_seal() {
+        tasks.stop().await;
+        connection.close();
+        return Err(LayoutError::Sealed(SealRefused::FormerKey { path }).into());
+    }
     let client = reqwest::Client::new();
     let options = OptionsReader::new(catalog.clone(), artifacts, settings.registries.clone(), tasks.clone());
     let state = AppState {

@@ -58,10 +58,23 @@ impl StreamLock {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LockRefused {
     /// Somebody else is at it.
-    #[error("{subject} is locked by server {}, which has been busy to {} it since {}", owner.who, owner.what, owner.since)]
-    Busy { subject: String, owner: Box<LockRecord> },
+    #[error("{}", busy(subject, owner.as_deref()))]
+    Busy {
+        subject: String,
+        /// `None`: it let go a moment ago.
+        owner: Option<Box<LockRecord>>,
+    },
     #[error("the metadata store does not answer: {0}")]
     Unavailable(String),
+}
+
+fn busy(subject: &str, owner: Option<&LockRecord>) -> String {
+    match owner {
+        Some(LockRecord { who, what, since, .. }) => {
+            format!("{subject} is locked by server {who}, which has been busy to {what} it since {since}")
+        }
+        None => format!("{subject} is being changed by one request after another"),
+    }
 }
 
 /// The board: locks by path. Those that wait stand behind the one that holds.
@@ -100,10 +113,7 @@ impl Meta {
         match lock.acquire(WAIT).await {
             Ok(held) => Ok(StreamLock(held)),
             Err(LockError::Busy { path, owner }) => {
-                let unknown =
-                    || LockRecord { who: "unknown".into(), what: "change".into(), ..LockRecord::default() };
-                let owner = decode(&path, &owner).unwrap_or_else(|_| unknown());
-                Err(LockRefused::Busy { subject, owner: Box::new(owner) })
+                Err(LockRefused::Busy { subject, owner: decode(&path, &owner).ok().map(Box::new) })
             }
             Err(error @ (LockError::Forced { .. } | LockError::Unavailable(_))) => {
                 Err(LockRefused::Unavailable(error.to_string()))

@@ -407,7 +407,10 @@ impl Model {
                 created: node.stat.ctime,
             }),
             Err(error) => {
-                tracing::error!(path, %error, "a document was skipped");
+                // The follower tells of seals, once for all documents.
+                if !matches!(error, record::DecodeError::Sealed { .. }) {
+                    tracing::error!(path, %error, "a document was skipped");
+                }
                 self.unreadable.insert(path.to_owned(), error.to_string());
                 None
             }

@@ -78,8 +78,9 @@ pub enum AclClass {
     Readable,
     /// A directory in which every agent makes an entry of its own: servers everything; agents read and create.
     Joinable,
-    /// As [`AclClass::Joinable`], and agents delete entries: ephemerals that an earlier process of theirs left.
-    Rejoinable,
+    /// As [`AclClass::Joinable`], but nobody deletes entries, servers included: they are ephemerals and end with the sessions
+    /// that made them.
+    Presence,
     /// What one node says of itself: servers and that node everything; agents read.
     Own,
 }
@@ -105,12 +106,17 @@ impl AclPolicy {
     pub fn acls(&self, path: &str) -> Vec<Acl> {
         let entry = |may: Permission, id: &str| Acl::new(may, AuthId::new("digest", id));
         let class = (self.class)(path);
-        let mut list = vec![entry(Permission::ALL, &self.servers)];
+        let servers = match class {
+            AclClass::Presence => {
+                Permission::READ | Permission::WRITE | Permission::CREATE | Permission::ADMIN
+            }
+            _ => Permission::ALL,
+        };
+        let mut list = vec![entry(servers, &self.servers)];
         let agents = match class {
             AclClass::Servers => Permission::NONE,
             AclClass::Readable | AclClass::Own => Permission::READ,
-            AclClass::Joinable => Permission::READ | JOIN,
-            AclClass::Rejoinable => Permission::READ | JOIN | LEAVE,
+            AclClass::Joinable | AclClass::Presence => Permission::READ | JOIN,
         };
         if let Some(id) = self.agents.as_ref().filter(|_| agents != Permission::NONE) {
             list.push(entry(agents, id));
@@ -123,7 +129,6 @@ impl AclPolicy {
 }
 
 const JOIN: Permission = Permission::CREATE;
-const LEAVE: Permission = Permission::DELETE;
 
 #[cfg(test)]
 mod tests {
@@ -153,7 +158,7 @@ mod tests {
                 "/s" => AclClass::Servers,
                 "/r" => AclClass::Readable,
                 "/j" => AclClass::Joinable,
-                "/l" => AclClass::Rejoinable,
+                "/l" => AclClass::Presence,
                 _ => AclClass::Own,
             }
         }
@@ -168,7 +173,7 @@ mod tests {
         assert_eq!(shown("/s"), "s ALL");
         assert_eq!(shown("/r"), "s ALL, a READ");
         assert_eq!(shown("/j"), "s ALL, a READ|CREATE");
-        assert_eq!(shown("/l"), "s ALL, a READ|CREATE|DELETE");
+        assert_eq!(shown("/l"), "s READ|WRITE|CREATE|ADMIN, a READ|CREATE");
         assert_eq!(shown("/o"), "s ALL, a READ, n ALL");
         let without = AclPolicy { agents: None, node: None, ..policy.clone() };
         assert_eq!(without.acls("/o").len(), 1);

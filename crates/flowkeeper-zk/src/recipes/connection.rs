@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
-use zookeeper_client::{Acl, Acls, Client, CreateMode, Error};
+use zookeeper_client::{Acl, Acls, Client, CreateMode, Error, Stat};
 
 use super::acl::{AclPolicy, Auth};
+use super::seal::{KeyId, Keyring, Seal, Sealing, UnsealError};
 use super::session::SavedSession;
+use super::tls::Tls;
 pub use driver::ConnectionDriver;
 
 /// Where to connect, as whom, and for how long a session outlives its connection.
@@ -34,6 +36,10 @@ pub struct Options {
     pub detached: bool,
     /// A session of an earlier process, tried first. When it is gone a new one is opened; [`Link::resumed`] tells which.
     pub resume: Option<SavedSession>,
+    /// Keys of documents at rest. Nothing is sealed before [`Connection::seal_by`] says by which of them.
+    pub seal: Option<Seal>,
+    /// How connections are protected; without it they are in clear.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
@@ -47,6 +53,8 @@ impl Default for Options {
             create_chroot: true,
             detached: false,
             resume: None,
+            seal: None,
+            tls: None,
         }
     }
 }
@@ -89,6 +97,7 @@ struct Shared {
     /// A std mutex: held for a clone only, never across an await.
     current: Mutex<Current>,
     acls: Mutex<Option<AclPolicy>>,
+    sealing: Sealing,
     link: watch::Sender<Link>,
     closing: Notify,
     /// Paths to delete in the session that made them; the driver does it. Bounded by the locks that are held at once.
@@ -139,6 +148,7 @@ impl Connection {
         let shared = Arc::new(Shared {
             current: Mutex::new(Current { client, incarnation: 1 }),
             acls: Mutex::new(options.acls.clone()),
+            sealing: Sealing::new(options.seal.clone()),
             link: watch::Sender::new(link),
             closing: Notify::new(),
             litter: Mutex::default(),
@@ -181,6 +191,9 @@ impl Connection {
     /// The client's error; nothing is proved then.
     pub async fn sync_acknowledged(&self, path: &str) -> Result<u64, Error> {
         let (client, incarnation) = self.client_and_incarnation();
+        if crate::mutant::is("read-heartbeats") {
+            return client.check_stat(path).await.map(|_| incarnation);
+        }
         client.sync(path).await?;
         Ok(incarnation)
     }
@@ -198,6 +211,53 @@ impl Connection {
     /// The list that a new znode at `path` gets.
     pub fn acls(&self, path: &str) -> Vec<Acl> {
         acls(self.acl_policy().as_ref(), path)
+    }
+
+    /// Reads the document at `path`, unsealed. One that cannot be unsealed is given as it is, and no decoder takes it.
+    ///
+    /// # Errors
+    /// The client's error.
+    pub async fn get_data(&self, path: &str) -> Result<(Vec<u8>, Stat), Error> {
+        let (data, stat) = self.client().get_data(path).await?;
+        Ok((self.unsealed(path, data), stat))
+    }
+
+    /// The keys of this connection, if it has any.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.shared.sealing.seal.as_ref().map(|seal| &*seal.keyring)
+    }
+
+    /// From now on documents are sealed by this key, which must be of the keyring; `None`: written in clear.
+    pub fn seal_by(&self, key: Option<KeyId>) {
+        self.shared
+            .sealing
+            .set_by(key.filter(|key| self.keyring().is_some_and(|ring| ring.ids().any(|id| id == *key))));
+    }
+
+    /// The key by which documents are sealed.
+    pub fn sealed_by(&self) -> Option<KeyId> {
+        self.shared.sealing.by()
+    }
+
+    /// Whether the document at `path` is one of those that are sealed.
+    pub fn seals(&self, path: &str) -> bool {
+        self.shared.sealing.covers(path)
+    }
+
+    /// A document that a follower met and whose key is not in the keyring, if there is any.
+    pub fn unreadable_seal(&self) -> Option<String> {
+        self.shared.sealing.unreadable().first().cloned()
+    }
+
+    pub(super) fn sealing(&self) -> &Sealing {
+        &self.shared.sealing
+    }
+
+    fn unsealed(&self, path: &str, data: Vec<u8>) -> Vec<u8> {
+        self.shared.sealing.unsealed(path, data).unwrap_or_else(|(error, data)| {
+            tell_unreadable(path, error);
+            data
+        })
     }
 
     /// Creates a directory, and those above it, unless it is there.
@@ -262,6 +322,10 @@ impl Shared {
     fn litter(&self) -> MutexGuard<'_, Vec<(u64, String)>> {
         self.litter.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+pub(super) fn tell_unreadable(path: &str, error: UnsealError) {
+    tracing::error!(path, %error, "a sealed document cannot be read");
 }
 
 /// The list for `path` under a policy that may be absent.

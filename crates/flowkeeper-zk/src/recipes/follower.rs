@@ -14,7 +14,9 @@ use zookeeper_client::{
 };
 
 use super::Connection;
+use super::connection::tell_unreadable;
 use super::fingerprint::{Fingerprint, Ids};
+use super::seal::UnsealError;
 
 /// Paths read by one `multi` read; keeps the answer well below the 1 MiB frame for documents of a few KiB.
 const PATHS_PER_READ: usize = 100;
@@ -54,8 +56,10 @@ pub struct TreeFollower {
     connection: Connection,
     root: String,
     keep: fn(&str) -> bool,
-    /// What was delivered, to compare a full re-read against.
+    /// What was read, to compare a full re-read against.
     known: HashMap<String, Ids>,
+    /// What was read and not delivered yet: when a later read of the same batch fails, it goes with the next one.
+    undelivered: Vec<Change>,
     fingerprint: Fingerprint,
     watch: Option<Watch>,
 }
@@ -87,7 +91,8 @@ impl TreeFollower {
     /// Follows `root` (which must exist) and everything below it that `keep` accepts.
     pub fn new(connection: Connection, root: impl Into<String>, keep: fn(&str) -> bool) -> Self {
         let (known, fingerprint) = (HashMap::new(), Fingerprint::default());
-        TreeFollower { connection, root: root.into(), keep, known, fingerprint, watch: None }
+        let undelivered = Vec::new();
+        TreeFollower { connection, root: root.into(), keep, known, undelivered, fingerprint, watch: None }
     }
 
     /// The next batch; the first one is the whole subtree. Waits through disconnections and expiries.
@@ -102,7 +107,9 @@ impl TreeFollower {
             };
             match step {
                 Ok(Some(batch)) => {
-                    return Some(Batch { fingerprint: self.fingerprint, connects: link.connects, ..batch });
+                    let changes = std::mem::take(&mut self.undelivered);
+                    let connects = link.connects;
+                    return Some(Batch { changes, fingerprint: self.fingerprint, connects, ..batch });
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -173,7 +180,24 @@ impl TreeFollower {
         for path in gone {
             self.note(&path, None, &mut batch);
         }
-        self.watch = Some(Watch { client, watcher, connects, pending: Vec::new() });
+        // What was read first may have changed while the rest was read. Its events lie in the queue by now, because an answer
+        // comes after every event of what it shows; once they are worked off the copy is whole up to the newest that was seen.
+        let mut watch = Watch { client, watcher, connects, pending: Vec::new() };
+        loop {
+            watch.drain();
+            let pending = std::mem::take(&mut watch.pending);
+            if pending.iter().any(|seen| seen.event_type == EventType::Session) {
+                return Err(Error::ConnectionLoss);
+            }
+            let dirty: BTreeSet<String> =
+                pending.into_iter().map(|seen| seen.path).filter(|path| (self.keep)(path)).collect();
+            if dirty.is_empty() {
+                break;
+            }
+            let dirty: Vec<_> = dirty.into_iter().collect();
+            self.read(&watch.client, &dirty, &mut batch).await?;
+        }
+        self.watch = Some(watch);
         Ok(batch)
     }
 
@@ -220,7 +244,14 @@ impl TreeFollower {
         Ok(())
     }
 
+    /// Notes and unseals what is news, and nothing else.
     fn note(&mut self, path: &str, node: Option<Node>, batch: &mut Batch) {
+        if batch.resynced
+            && let Some(Node { stat, .. }) = &node
+        {
+            // Also of what is no news: a directory tells of what was deleted in it.
+            batch.zxid = batch.zxid.max(stat.mzxid).max(stat.pzxid);
+        }
         let seen = node.as_ref().map(|node| {
             let Stat { czxid, mzxid, version, .. } = node.stat;
             Ids { czxid, mzxid, version }
@@ -240,6 +271,32 @@ impl TreeFollower {
             }
             None => drop(self.known.remove(path)),
         }
-        batch.changes.push(Change { path: path.to_owned(), node });
+        let node = node.map(|node| self.unsealed(path, node));
+        if node.is_none() {
+            self.connection.sealing().unreadable().remove(path);
+        }
+        self.undelivered.push(Change { path: path.to_owned(), node });
+    }
+
+    fn unsealed(&self, path: &str, node: Node) -> Node {
+        let sealing = self.connection.sealing();
+        let (data, has_key) = match sealing.unsealed(path, node.data) {
+            Ok(data) => (data, true),
+            Err((error, data)) => {
+                // Of documents without a key there may be thousands: the first tells it all.
+                let is_told = matches!(error, UnsealError::UnknownKey(_)) && !sealing.unreadable().is_empty();
+                if !is_told {
+                    tell_unreadable(path, error);
+                }
+                (data, !matches!(error, UnsealError::UnknownKey(_)))
+            }
+        };
+        let mut unreadable = sealing.unreadable();
+        if has_key {
+            unreadable.remove(path)
+        } else {
+            unreadable.insert(path.to_owned())
+        };
+        Node { data, ..node }
     }
 }

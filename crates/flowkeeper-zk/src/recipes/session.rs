@@ -72,7 +72,8 @@ impl SavedSession {
     pub(super) async fn of(info: &SessionInfo) -> Result<SavedSession, Error> {
         let nonce = nonce();
         let (listener, hosts) = listen().await?;
-        let client = connector(nonce).with_session(info.clone()).connect(&hosts);
+        // Boxed: with TLS in it, this future is large.
+        let client = Box::pin(connector(nonce).with_session(info.clone()).connect(&hosts));
         let heard = async {
             loop {
                 let (_, request) = accept(&listener).await?;
@@ -95,7 +96,7 @@ impl SavedSession {
     pub(super) async fn to_info(self) -> Result<SessionInfo, Error> {
         let nonce = nonce();
         let (listener, hosts) = listen().await?;
-        let client = connector(nonce).connect(&hosts);
+        let client = Box::pin(connector(nonce).connect(&hosts));
         let answered = async {
             // Ends with an error only.
             loop {

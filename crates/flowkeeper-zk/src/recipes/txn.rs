@@ -3,6 +3,7 @@
 use zookeeper_client::{Acls, CreateMode, Error, MultiWriteError, MultiWriteResult, Stat};
 
 use super::Connection;
+use super::seal::Sealing;
 
 /// Most bytes of data one transaction may carry: servers close the connection of a larger packet (`jute.maxbuffer`, 1 MiB),
 /// which looks like a network fault and would be retried for ever, so we refuse before sending.
@@ -124,6 +125,18 @@ impl Txn {
         Some(if parent.is_empty() { "/".to_owned() } else { parent.to_owned() })
     }
 
+    /// With every document sealed that is to be.
+    fn sealed(mut self, sealing: &Sealing) -> Txn {
+        for op in &mut self.ops {
+            if let Op::Create { path, data, .. } | Op::Set { path, data, .. } = op
+                && let Some(sealed) = sealing.sealed(path, data)
+            {
+                *data = sealed;
+            }
+        }
+        self
+    }
+
     fn guard_size(&self) -> Result<(), TxnError> {
         let mut total = 0;
         for op in &self.ops {
@@ -174,6 +187,7 @@ impl Connection {
     /// # Cancel safety
     /// Not cancel safe: a dropped future leaves the outcome unknown.
     pub async fn commit(&self, txn: Txn) -> Result<Committed, TxnError> {
+        let txn = txn.sealed(self.sealing());
         txn.guard_size()?;
         let client = self.client();
         let mut writer = client.new_multi_writer();

@@ -17,6 +17,10 @@ fn class(path: &str) -> AclClass {
     }
 }
 
+fn tree(addr: SocketAddr) -> Options {
+    Options { hosts: format!("{addr}/tree"), ..options(addr) }
+}
+
 fn auth(user: &str) -> Auth {
     Auth::new(user, "secret").expect("valid")
 }
@@ -31,7 +35,7 @@ async fn with(addr: SocketAddr, users: &[&str], node: Option<&str>) -> Connectio
     };
     let auth = users.iter().map(|user| auth(user)).collect();
     let acls = (!users.is_empty()).then_some(policy);
-    connect_as(Options { auth, acls, ..options(addr) }).await
+    connect_as(Options { auth, acls, ..tree(addr) }).await
 }
 
 async fn until_gone(connection: &Connection, path: &str) {
@@ -61,9 +65,9 @@ async fn servers_agents_nodes_and_strangers_may_what_they_may() {
     let one = with(addr, &["agents", "one"], Some("one")).await;
     let two = with(addr, &["agents", "two"], Some("two")).await;
     // Strangers do not even get to see the chroot, so they come without one.
-    let strange = Connection::open(options(addr)).await.map(drop);
+    let strange = Connection::open(tree(addr)).await.map(drop);
     assert_eq!(strange, Err(Error::NoAuth));
-    let stranger = connect_as(Options { hosts: addr.to_string(), ..options(addr) }).await;
+    let stranger = connect_as(Options { hosts: addr.to_string(), ..tree(addr) }).await;
     // Each node joins and says what it has to say.
     let join = |name: &str| {
         Txn::new()
@@ -101,7 +105,7 @@ async fn servers_agents_nodes_and_strangers_may_what_they_may() {
     drop(two);
     until_gone(&servers, "/nodes/live/two").await;
     // The wrong password is a stranger's.
-    let mut wrong = options(addr);
+    let mut wrong = tree(addr);
     wrong.auth = vec![Auth::new("servers", "guess").expect("valid")];
     assert_eq!(Connection::open(wrong).await.map(drop), Err(Error::NoAuth));
     server.stop().await.expect("stopped");

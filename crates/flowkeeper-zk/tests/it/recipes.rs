@@ -8,6 +8,8 @@ use std::time::Duration;
 use flowkeeper_zk::recipes::{Connection, Election, LinkState, Options, TreeFollower, Txn, TxnError};
 use flowkeeper_zk::server::{self, Config, Server};
 
+use crate::proxy::{Mode, Proxy};
+
 /// Nothing here takes this long unless it hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -189,5 +191,54 @@ async fn a_lost_connection_does_not_end_a_leadership() {
     let server = start(addr, Some(folder.path())).await;
     in_time(connection.connected()).await.expect("back");
     connection.commit(led.fence().create("/x", "")).await.expect("still leads");
+    server.stop().await.expect("stopped");
+}
+
+/// The line breaks again and again while hundreds of znodes change, so that reads of many of them are cut off in the middle: what
+/// was read before the cut must not be forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_whose_line_breaks_again_and_again_misses_nothing() {
+    const ZNODES: usize = 1_000;
+    let server = start(any(), None).await;
+    let proxy = Proxy::start(server.local_addr()).await;
+    let (watcher, writer) = (connect(proxy.addr).await, connect(server.local_addr()).await);
+    let path = |number: usize| format!("/t/n{number:04}");
+    let made = (0..ZNODES).fold(Txn::new().create("/t", "0"), |txn, number| txn.create(path(number), "0"));
+    writer.commit(made).await.expect("written");
+    let (batches, mut followed) = tokio::sync::mpsc::unbounded_channel();
+    let mut tree = TreeFollower::new(watcher, "/t", |_| true);
+    #[expect(clippy::disallowed_methods, reason = "a test has no task module")]
+    let following = tokio::spawn(async move {
+        while let Some(batch) = tree.next().await {
+            if batches.send(batch).is_err() {
+                return;
+            }
+        }
+    });
+    let mut copy = BTreeMap::new();
+    for round in 1..=20_u64 {
+        let value = round.to_string();
+        let changed = (0..ZNODES).fold(Txn::new(), |txn, number| txn.set(path(number), value.as_str(), None));
+        let zxid = writer.commit(changed).await.expect("written").zxid;
+        // Each round is cut at another moment of the reads that follow the change.
+        tokio::time::sleep(Duration::from_millis(2 * round)).await;
+        proxy.set(Mode::Refuse);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        proxy.set(Mode::Pass);
+        // Until the copy claims to contain it: then it must.
+        loop {
+            let batch = in_time(followed.recv()).await.expect("open");
+            for change in batch.changes {
+                copy.insert(change.path, change.node.expect("nothing is deleted").data);
+            }
+            if batch.zxid >= zxid {
+                break;
+            }
+        }
+        copy.remove("/t");
+        let late = copy.values().filter(|data| **data != value.as_bytes()).count();
+        assert_eq!((late, copy.len()), (0, ZNODES), "round {round}");
+    }
+    following.abort();
     server.stop().await.expect("stopped");
 }

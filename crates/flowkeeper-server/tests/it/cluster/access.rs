@@ -16,7 +16,8 @@ fn auth(text: &str) -> Auth {
 }
 
 fn credentials(servers: &str) -> Access {
-    Access { servers: Some(auth(servers)), agents: Some(auth("agents:of-all")) }
+    let agents = Some(auth("agents:of-all"));
+    Access { servers: Some(auth(servers)), agents, ..Access::default() }
 }
 
 async fn refused(cluster: &Cluster, chroot: &str, access: Access) -> String {

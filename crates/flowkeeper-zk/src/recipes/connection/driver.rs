@@ -155,6 +155,9 @@ pub(super) async fn connect(options: &Options, resume: Option<SessionInfo>) -> R
         .with_session_timeout(options.session_timeout)
         .with_connection_timeout(options.session_timeout / 3)
         .with_fail_eagerly();
+    if let Some(tls) = &options.tls {
+        connector = connector.with_tls(tls.options());
+    }
     for auth in &options.auth {
         connector = connector.with_auth("digest", &auth.secret());
     }
@@ -164,7 +167,11 @@ pub(super) async fn connect(options: &Options, resume: Option<SessionInfo>) -> R
     if let Some(session) = resume {
         connector = connector.with_session(session);
     }
-    let client = connector.connect(hosts).await?;
+    // Boxed: with TLS in them, these futures are large.
+    let client = match &options.tls {
+        Some(_) => Box::pin(connector.secure_connect(hosts)).await?,
+        None => Box::pin(connector.connect(hosts)).await?,
+    };
     if chroot.len() <= 1 {
         return Ok(client);
     }
