@@ -133,6 +133,7 @@ impl Leader {
             metrics: &self.metrics,
             leadership,
             deadlines: Default::default(),
+            failures: Default::default(),
             unplaced: Default::default(),
             reservations: Default::default(),
         };

@@ -28,8 +28,9 @@ const IN_FLIGHT: usize = 64;
 const ORDERS_PER_TXN: usize = 100;
 /// How long a pass waits for its own write to reach the model.
 const SETTLE: Duration = Duration::from_secs(5);
-/// Pause before a failed pass is repeated.
-const RETRY: Duration = Duration::from_millis(500);
+/// Pause before a failed pass is repeated: the first, and the longest.
+const RETRY: Duration = Duration::from_millis(50);
+const MOST_RETRY: Duration = Duration::from_secs(10);
 
 /// A deadline is looked at a little late, so that it has passed for certain.
 const LATE: Duration = Duration::from_millis(20);
@@ -42,6 +43,8 @@ pub(crate) struct Streams<'a> {
     pub(crate) leadership: &'a Leadership,
     /// When to look again at streams although nothing of them changes: a release has had its time, a lost node too.
     pub(crate) deadlines: Mutex<BTreeMap<String, Instant>>,
+    /// How often in a row a change of a stream failed.
+    pub(crate) failures: Mutex<BTreeMap<String, u32>>,
     /// How many instances of a stream have no place, where there are such.
     pub(crate) unplaced: Mutex<BTreeMap<String, usize>>,
     /// What decisions under way will take of the nodes.
@@ -146,16 +149,12 @@ impl Streams<'_> {
                 Err(error) if self.leadership.is_deposed_by(&error) => return Err(Deposed),
                 Err(error) => {
                     self.metrics.reconcile_failures.inc();
-                    tracing::warn!(stream.name = %name, %error, "a change of the stream's orders is tried again");
-                    if !matches!(error, TxnError::Refused { .. }) {
-                        tokio::time::sleep(RETRY).await;
-                    }
-                    // The next look starts from what stands then.
-                    self.meta.mark_dirty(&name);
+                    self.try_later(&name, &error);
                     return Ok(());
                 }
             }
         }
+        self.failures().remove(&name);
         self.wake_peers(&name);
         Ok(())
     }
@@ -265,6 +264,26 @@ impl Streams<'_> {
             }
         }
         Some(Decision { txns, lost: presumed_lost(&model, &plan), _reserved: reserved })
+    }
+
+    /// Has a stream looked at again after a pause that doubles with each failure in a row; the next look starts from what stands then.
+    fn try_later(&self, name: &str, error: &TxnError) {
+        let times = {
+            let mut failures = self.failures();
+            let times = failures.entry(name.to_owned()).or_default();
+            *times = times.saturating_add(1);
+            *times
+        };
+        let pause = (RETRY * 2_u32.saturating_pow(times - 1)).min(MOST_RETRY);
+        // Once is what happens when two change the same thing.
+        if times > 1 {
+            tracing::warn!(stream.name = %name, %error, times, ?pause, "a change of the stream's orders is tried again");
+        }
+        self.deadlines().insert(name.to_owned(), Instant::now() + pause);
+    }
+
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether one of these nodes is there after all. That a node is lost and under which registration it was must be one view: the

@@ -122,6 +122,7 @@ impl World {
             metrics: &self.metrics,
             leadership: &self.leadership,
             deadlines: Mutex::default(),
+            failures: Mutex::default(),
             unplaced: Mutex::default(),
             reservations: Reservations::default(),
         }

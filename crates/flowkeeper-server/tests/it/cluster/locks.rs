@@ -24,6 +24,7 @@ async fn the_board_tells_who_does_what_and_releases_by_force() {
     let refused = two.server.meta().lock_stream("a b", "destroy").await.unwrap_err();
     assert!(before.elapsed() >= Duration::from_secs(4));
     let LockRefused::Busy { owner, .. } = &refused else { panic!("{refused}") };
+    let owner = owner.as_ref().expect("it still holds it");
     assert_eq!((owner.who.as_str(), owner.what.as_str()), ("one", "deploy"));
     let text = refused.to_string();
     assert!(
