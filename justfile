@@ -27,6 +27,13 @@ e2e:
     peers/check-broker
     peers/check-spring
     peers/check-api
+    peers/check-fence
+    peers/check-faults
+
+# Every fault of the catalogue, as often as it says, and the product with faults built in (docs/reliability.md): hours.
+torture *ARGS:
+    peers/check-faults --long {{ARGS}}
+    peers/check-faults --mutants
 
 # Benchmarks of the crates that have them.
 bench:

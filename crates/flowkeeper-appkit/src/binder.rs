@@ -28,6 +28,10 @@ pub enum Error {
     /// The message itself is not acceptable, for instance too large.
     #[error("{0}")]
     Refused(String),
+    /// This process may not send any more, because a newer copy of its instance does, or its client is beyond repair; it
+    /// must end.
+    #[error("{0}")]
+    Fenced(String),
     /// The other side has gone.
     #[error("the binding is closed")]
     Closed,

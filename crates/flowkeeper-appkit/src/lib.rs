@@ -7,6 +7,8 @@
 //! - [`app::App`] is what an author writes: a [`app::Source`], [`app::Processor`] or [`app::Sink`], built from [`props::Props`].
 //! - [`runner`] moves messages: receive, process, send, commit, in this order, so that a crash repeats but never loses.
 //! - [`binder`] reaches the message system: Kafka, memory, the console.
+//! - [`fence::Fence`] tells the copies of one instance apart, so that what an older one still writes is refused: by Kafka, in
+//!   a directory, in a database.
 //! - [`message::Message`] is bytes and typed headers; [`expr::Expression`] is the SpEL subset; [`value::Value`] carries
 //!   Java's semantics between them.
 //!
@@ -22,6 +24,7 @@ pub mod console;
 pub mod control;
 pub mod excerpt;
 pub mod expr;
+pub mod fence;
 pub mod harness;
 pub mod health;
 pub mod http;

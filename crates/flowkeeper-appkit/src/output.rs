@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use tokio::sync::watch;
 
 use crate::app;
 use crate::binder::settings::OutputSettings;
@@ -22,6 +23,8 @@ pub struct Output {
     settings: OutputSettings,
     control: Control,
     metrics: Arc<Metrics>,
+    /// Why nothing can be sent any more, once that is so.
+    fenced: watch::Sender<Option<Error>>,
 }
 
 /// A message that will never be delivered.
@@ -56,7 +59,7 @@ impl Output {
     ) -> Output {
         let (spec, auto_startup) = (&settings.spec, settings.auto_startup);
         let control = Control::new(&spec.binding[0], &spec.topic, false, binder, auto_startup);
-        Output { producer, settings, control, metrics }
+        Output { producer, settings, control, metrics, fenced: watch::Sender::new(None) }
     }
 
     /// The binding's state.
@@ -84,10 +87,10 @@ impl Output {
         self.control.running().await;
         let outgoing = self.prepare(message)?;
         let started = Instant::now();
-        let ack = self.producer.send(outgoing).await?;
-        let metrics = self.metrics.clone();
+        let ack = self.producer.send(outgoing).await.inspect_err(|error| note_fenced(&self.fenced, error))?;
+        let (metrics, fenced) = (self.metrics.clone(), self.fenced.clone());
         Ok(async move {
-            let result = ack.await;
+            let result = ack.await.inspect_err(|error| note_fenced(&fenced, error));
             metrics.output.record(result.is_ok(), started.elapsed());
             result
         }
@@ -146,6 +149,14 @@ impl Output {
         Ok(())
     }
 
+    /// Waits until this process may not send any more, and says why. Cancel safe.
+    pub(crate) async fn fenced(&self) -> Error {
+        let mut seen = self.fenced.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let reason = seen.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        reason.unwrap_or(Error::Closed)
+    }
+
     /// Waits for what is queued and lets go of the producer.
     ///
     /// # Errors
@@ -195,6 +206,12 @@ impl Output {
             },
         };
         Ok(Some(hash::partition_of(chosen, partitions)))
+    }
+}
+
+fn note_fenced(fenced: &watch::Sender<Option<Error>>, error: &Error) {
+    if matches!(error, Error::Fenced(_)) {
+        fenced.send_replace(Some(error.clone()));
     }
 }
 

@@ -94,7 +94,12 @@ pub async fn run(
     let result = match app.role {
         Role::Source(source) => {
             let output = output.clone().ok_or_else(|| missing("output"))?;
-            source.run(output, stop).await
+            tokio::select! {
+                biased;
+                result = source.run(output.clone(), stop) => result,
+                // A source may take a failed send for a matter of that message alone.
+                error = output.fenced() => Err(error.into()),
+            }
         }
         Role::Processor(processor) => {
             let input = input.ok_or_else(|| missing("input"))?;

@@ -2,13 +2,19 @@
 //! expect them.
 //!
 //! Differences, all on the safe side: the producer is idempotent with `acks=all` (Spring 4.2: `1`), and bytes are hashed by
-//! content when they are a partition key. Offsets are committed after a batch was processed.
+//! content when they are a partition key. Offsets are committed after a batch was processed. Consumers read only what is
+//! committed, unless `isolation.level` says else.
+//!
+//! With `flowkeeper.fence.kafka` or Spring's `transaction-id-prefix` producers send in transactions under an id that all copies
+//! of the instance share: once a newer copy has started, the broker refuses what an older one sends, which then ends. Offsets are
+//! not part of the transactions: messages may be repeated, as without them.
 
 mod config;
 mod consumer;
 mod context;
 mod producer;
 mod topics;
+mod transactions;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -167,3 +167,103 @@ async fn a_topic_with_a_bad_name_is_refused_with_the_reason() {
     let result = binder.producer(OutputSettings::read(&props, &[]).unwrap().spec).await;
     assert!(result.err().unwrap().to_string().contains("'no such name' is no name of a Kafka topic"));
 }
+
+/// Properties of one copy of an instance, with the guard on; `None`, and a line, when the broker has no transactions.
+#[expect(clippy::print_stderr, reason = "what was not tested is said")]
+async fn fenced_copy(address: &str, topic: &str, term: &str, more: &[(&str, &str)]) -> Option<Fenced> {
+    let copy = [
+        ("flowkeeper.fence.kafka", "true"),
+        ("flowkeeper.fence.term", term),
+        // The topic is new with each run, so the id is.
+        ("flowkeeper.stream.uid", topic),
+        ("spring.cloud.dataflow.stream.app.label", "writer"),
+        ("spring.cloud.stream.bindings.output.destination", topic),
+        ("spring.cloud.stream.bindings.input.destination", topic),
+        ("spring.cloud.stream.bindings.input.group", topic),
+    ];
+    let pairs: Vec<_> = copy.into_iter().chain(more.iter().copied()).collect();
+    let props = props(address, &pairs);
+    let binder = KafkaBinder::new(&props).expect("the properties are right");
+    let settings = OutputSettings::read(&props, &[]).expect("the properties are right");
+    match Output::open(&binder, settings, Default::default()).await {
+        Ok(output) => Some(Fenced { output, binder, props }),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(
+                text.contains("has no transactions") && text.ends_with("remove flowkeeper.fence.kafka"),
+                "{text}"
+            );
+            eprintln!("skipped: {text}");
+            None
+        }
+    }
+}
+
+struct Fenced {
+    output: Output,
+    binder: KafkaBinder,
+    props: Props,
+}
+
+fn numbered(name: &str, numbers: std::ops::Range<u32>) -> Vec<Message> {
+    numbers.map(|n| Message::new(format!("{name} {n}"))).collect()
+}
+
+#[tokio::test]
+async fn an_older_copys_messages_are_refused_once_a_newer_one_has_begun() {
+    let Some((address, prefix)) = broker() else { return };
+    let topic = format!("{prefix}.fenced");
+    within(async {
+        let Some(older) = fenced_copy(&address, &topic, "1", &[]).await else { return };
+        older.output.deliver(&numbered("older", 0..1000)).await.unwrap();
+        let Some(newer) = fenced_copy(&address, &topic, "2", &[]).await else { return };
+        let error = older.output.deliver(&numbered("stale", 0..10)).await.unwrap_err().error;
+        assert!(matches!(error, Error::Fenced(_)), "{error}");
+        assert!(error.to_string().contains(&format!("'fk-{topic}-writer-0'")), "{error}");
+        newer.output.deliver(&numbered("newer", 0..1000)).await.unwrap();
+        // Again and again refused, and it can still be closed.
+        assert!(older.output.deliver(&numbered("stale", 10..11)).await.is_err());
+        older.output.close().await.unwrap();
+        newer.output.close().await.unwrap();
+        let mut spec = InputSettings::read(&newer.props, &[]).unwrap().spec;
+        spec.group = Some(format!("{topic}.committed"));
+        let mut consumer = newer.binder.consumer(spec).await.unwrap();
+        let received = take(&mut *consumer, 2000).await;
+        let texts: Vec<_> =
+            received.iter().map(|m| String::from_utf8_lossy(&m.payload).into_owned()).collect();
+        let expected = [numbered("older", 0..1000), numbered("newer", 0..1000)].concat();
+        let expected: Vec<_> =
+            expected.iter().map(|m| String::from_utf8_lossy(&m.payload).into_owned()).collect();
+        assert_eq!(texts, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_passes_the_suite_with_transactions() {
+    let Some((address, prefix)) = broker() else { return };
+    let Some(copy) = within(fenced_copy(&address, &format!("{prefix}.suite"), "1", &[])).await else {
+        return;
+    };
+    copy.output.close().await.unwrap();
+    suite::run(&copy.binder, &format!("{prefix}.transactions")).await;
+}
+
+#[tokio::test]
+async fn dead_letters_have_a_transactional_id_of_their_own() {
+    let Some((address, prefix)) = broker() else { return };
+    let topic = format!("{prefix}.fenced-dlq");
+    within(async {
+        let dlq = [("spring.cloud.stream.kafka.bindings.input.consumer.enable-dlq", "true")];
+        let Some(copy) = fenced_copy(&address, &topic, "1", &dlq).await else { return };
+        copy.output.deliver(&[Message::new("poison")]).await.unwrap();
+        let mut consumer =
+            copy.binder.consumer(InputSettings::read(&copy.props, &[]).unwrap().spec).await.unwrap();
+        take(&mut *consumer, 1).await;
+        consumer.reject(0, "it is poison").await.unwrap();
+        copy.output.deliver(&[Message::new("after")]).await.unwrap();
+        consumer.reject(0, "it is poison").await.unwrap();
+        copy.output.close().await.unwrap();
+    })
+    .await;
+}

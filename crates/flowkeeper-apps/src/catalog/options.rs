@@ -33,7 +33,7 @@ fn hint_text(hint: &Option<String>) -> String {
 }
 
 /// Prefixes of properties that belong to the platform, not to an app.
-const COMMON_PREFIXES: [&str; 10] = [
+const COMMON_PREFIXES: [&str; 11] = [
     "spring.",
     "management.",
     "server.",
@@ -44,6 +44,7 @@ const COMMON_PREFIXES: [&str; 10] = [
     "metadata.store.",
     "instance.",
     "app.",
+    "flowkeeper.",
 ];
 
 impl AppDescriptor {

@@ -3,14 +3,20 @@
 //! A message is in the file when it is acknowledged; several messages never mix, since each is one write. The name may come
 //! from the message; it stays below the directory. A directory that cannot be used keeps the app from starting; while it runs,
 //! a message that cannot be written for want of space or access waits until it can.
+//!
+//! With `flowkeeper.fence.file` an older copy of the same instance can write no more once a newer one has claimed the
+//! directory; it then ends.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use flowkeeper_appkit::app::{App, Error, Role, Sink};
 use flowkeeper_appkit::excerpt;
 use flowkeeper_appkit::expr::Expression;
+use flowkeeper_appkit::fence::Fence;
+use flowkeeper_appkit::fence::file::{self, FenceFile};
 use flowkeeper_appkit::message::Message;
 use flowkeeper_appkit::props::Props;
 use flowkeeper_appkit::task;
@@ -23,6 +29,12 @@ use crate::catalog::options::{check_expression, expect, parse_expression};
 use crate::catalog::{AppDescriptor, AppKind, OptionDescriptor};
 
 const MODES: &str = "APPEND, APPEND_NO_FLUSH, FAIL, IGNORE, REPLACE or REPLACE_IF_MODIFIED";
+
+/// Switches the guard on. A property of every guarded app rather than an option of this one.
+const FENCE: &str = "flowkeeper.fence.file";
+
+/// How long one attempt to write waits for another copy; it is made again and again.
+const FENCE_WAIT: Duration = Duration::from_secs(5);
 
 const DIRECTORY: OptionDescriptor = OptionDescriptor {
     name: "file.consumer.directory",
@@ -195,9 +207,11 @@ fn build(props: &Props) -> Result<App, Error> {
         is_binary: props.bool(BINARY.name)?.unwrap_or(false),
         charset: Charset::parse(&charset)
             .ok_or_else(|| invalid(&CHARSET, &charset, "UTF-8, US-ASCII or ISO-8859-1"))?,
+        fence: Fence::asked(props, FENCE)?,
     };
     if let Name::Fixed(directory) = &sink.directory {
         check_directory(Path::new(directory))?;
+        sink.claim(Path::new(directory))?;
     }
     Ok(App::new(Role::Sink(Box::new(sink)), &["fileConsumer"]))
 }
@@ -222,11 +236,25 @@ struct FileSink {
     mode: Mode,
     is_binary: bool,
     charset: Charset,
+    fence: Option<Fence>,
 }
 
 impl FileSink {
-    /// Where a message goes.
-    fn path(&self, message: &Message) -> Result<PathBuf, Error> {
+    /// Takes the directory over from older copies. One that is in the middle of a message is waited for at the first write.
+    fn claim(&self, directory: &Path) -> Result<(), Error> {
+        let Some(fence) = &self.fence else { return Ok(()) };
+        match FenceFile::new(directory, fence).claim(Duration::ZERO) {
+            Ok(()) => Ok(()),
+            Err(error @ file::Error::Busy { .. }) => {
+                tracing::warn!("{error}");
+                Ok(())
+            }
+            Err(error) => Err(Error::Fatal(error.to_string())),
+        }
+    }
+
+    /// Where a message goes: the directory, and the file below it.
+    fn path(&self, message: &Message) -> Result<(PathBuf, PathBuf), Error> {
         let name = self.name.of(message)? + &self.suffix;
         let relative = Path::new(&name);
         let stays_below =
@@ -234,7 +262,13 @@ impl FileSink {
         if name.is_empty() || !stays_below {
             return Err(Error::Message(format!("'{name}' is no name of a file below the directory")));
         }
-        Ok(Path::new(&self.directory.of(message)?).join(relative))
+        let is_of_guard = relative.file_name().and_then(|n| n.to_str()).is_some_and(FenceFile::is_own);
+        if self.fence.is_some() && is_of_guard {
+            return Err(Error::Message(format!("'{name}' is the name of a file of the guard")));
+        }
+        let directory = PathBuf::from(self.directory.of(message)?);
+        let file = directory.join(relative);
+        Ok((directory, file))
     }
 
     fn content(&self, message: &Message) -> Vec<u8> {
@@ -267,10 +301,14 @@ impl FileSink {
 impl Sink for FileSink {
     fn write<'a>(&'a mut self, message: &'a Message) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            let (path, content, mode) = (self.path(message)?, self.content(message), self.mode);
+            let (directory, path) = self.path(message)?;
+            let (content, mode, fence) = (self.content(message), self.mode, self.fence.clone());
             let shown = path.display().to_string();
-            let written = task::blocking(move || write(&path, &content, mode)).await;
-            written.map_err(|e| {
+            let written = task::blocking(move || match fence {
+                None => Ok(write(&path, &content, mode)),
+                Some(fence) => guarded(&directory, &fence, || write(&path, &content, mode)),
+            });
+            written.await?.map_err(|e| {
                 let reason = format!("the file {shown} cannot be written: {e}");
                 if self.is_of_the_message(e.kind()) {
                     Error::Message(reason)
@@ -280,6 +318,24 @@ impl Sink for FileSink {
             })
         }
         .boxed()
+    }
+}
+
+/// Writes under the guard of the directory; an older copy is told to end.
+fn guarded(
+    directory: &Path,
+    fence: &Fence,
+    write: impl FnOnce() -> io::Result<()>,
+) -> Result<io::Result<()>, Error> {
+    if let Err(error) = fs::create_dir_all(directory) {
+        return Ok(Err(error));
+    }
+    match FenceFile::new(directory, fence).admit(FENCE_WAIT) {
+        Ok(_permit) => Ok(write()),
+        Err(error @ (file::Error::Older { .. } | file::Error::Garbled { .. })) => {
+            Err(Error::Fatal(error.to_string()))
+        }
+        Err(error) => Err(Error::Transient(error.to_string())),
     }
 }
 

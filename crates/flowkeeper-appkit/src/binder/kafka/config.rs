@@ -6,6 +6,7 @@ use rdkafka::ClientConfig;
 
 use crate::binder::Error;
 use crate::binder::settings::Binding;
+use crate::fence::Fence;
 use crate::props::Props;
 
 const ROOT: &str = "spring.cloud.stream.kafka";
@@ -34,6 +35,16 @@ pub(super) struct KafkaConfig {
     pub(super) min_partition_count: u32,
     pub(super) replication_factor: i32,
     required_acks: Option<String>,
+    pub(super) transactional: Option<Transactional>,
+}
+
+/// That producers send in transactions, so that a newer copy of the instance ends those of an older one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Transactional {
+    /// The transactional id of the output binding; those of other producers start with it.
+    pub(super) id: String,
+    /// The property that asked for it.
+    pub(super) property: &'static str,
 }
 
 /// The extended properties of a consumer binding.
@@ -47,6 +58,28 @@ pub(super) struct DeadLetterOptions {
     /// `None`: `error.<destination>.<group>`.
     pub(super) topic: Option<String>,
     pub(super) partitions: Option<u32>,
+}
+
+impl Transactional {
+    const PREFIX: &str = "spring.cloud.stream.kafka.binder.transaction.transaction-id-prefix";
+    const FENCE: &str = "flowkeeper.fence.kafka";
+
+    /// Spring's prefix, completed by what tells this instance from all others; or ours, when only the fence is asked for.
+    fn read(props: &Props) -> Result<Option<Transactional>, Error> {
+        if let Some(prefix) = props.text(Self::PREFIX)? {
+            let fence = Fence::read(props)?;
+            let index = || Ok::<_, Error>(props.integer::<u32>("instance.index")?.unwrap_or(0).to_string());
+            let suffix = if fence.is_none() { index()? } else { fence.key() };
+            return Ok(Some(Transactional { id: prefix + &suffix, property: Self::PREFIX }));
+        }
+        let fence = Fence::asked(props, Self::FENCE)?;
+        Ok(fence.map(|fence| Transactional { id: format!("fk-{}", fence.key()), property: Self::FENCE }))
+    }
+
+    /// For the producer of another topic in the same process, which must not end the one of the output.
+    pub(super) fn for_dead_letters(&self, topic: &str) -> Transactional {
+        Transactional { id: format!("{}-dlq-{topic}", self.id), property: self.property }
+    }
 }
 
 impl KafkaConfig {
@@ -70,6 +103,7 @@ impl KafkaConfig {
             min_partition_count: props.integer(&binder("min-partition-count"))?.unwrap_or(1),
             replication_factor: props.integer(&binder("replication-factor"))?.unwrap_or(-1),
             required_acks: props.text(&binder("required-acks"))?,
+            transactional: Transactional::read(props)?,
             props: props.clone(),
         })
     }
@@ -122,6 +156,8 @@ impl KafkaConfig {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", start)
+            // Spring's default shows what was aborted, too; nobody wants that.
+            .set("isolation.level", self.isolation_level()?.unwrap_or("read_committed"))
             // Shared with Java members of a group.
             .set("partition.assignment.strategy", "range")
             .set("queued.min.messages", "10000")
@@ -149,8 +185,25 @@ impl KafkaConfig {
         Ok(ConsumerOptions { client, auto_rebalance, dead_letters })
     }
 
+    /// Spring Boot's property for all consumers; a binding's own is among its client properties.
+    fn isolation_level(&self) -> Result<Option<&'static str>, Error> {
+        let name = "spring.kafka.consumer.isolation-level";
+        let read = |text: &str| match text.to_lowercase().replace('-', "_").as_str() {
+            "read_committed" => Some("read_committed"),
+            "read_uncommitted" => Some("read_uncommitted"),
+            _ => None,
+        };
+        Ok(self.props.parse(name, "read-committed or read-uncommitted", read)?)
+    }
+
     /// Settings of a producer: nothing is lost or reordered by a retry.
-    pub(super) fn producer(&self, binding: &[String]) -> Result<ClientConfig, Error> {
+    ///
+    /// With a transactional id, a transaction is short: a process that died in the middle of one keeps readers waiting.
+    pub(super) fn producer(
+        &self,
+        binding: &[String],
+        transactional: Option<&Transactional>,
+    ) -> Result<ClientConfig, Error> {
         let options = Binding::under(&self.props, ROOT, binding);
         let mut client = self.client()?;
         client
@@ -163,6 +216,10 @@ impl KafkaConfig {
             // Some seconds: then the broker's reason is known. What is not delivered is sent again by the binding.
             .set("retries", "8")
             .set("message.timeout.ms", "120000");
+        if transactional.is_some() {
+            // The client demands that no message outlives its transaction.
+            client.set("message.timeout.ms", "30000").set("transaction.timeout.ms", "60000");
+        }
         if let Some(acks) = self.required_acks.as_deref().filter(|a| *a != "all" && *a != "-1") {
             client.set("enable.idempotence", "false").set("acks", acks);
         }
@@ -176,6 +233,23 @@ impl KafkaConfig {
         }
         apply(&mut client, self.props.map(&format!("{ROOT}.binder.producer-properties"))?);
         apply(&mut client, options.maps("producer.configuration")?.into_iter().rev());
+        if client.get("transactional.id").is_some() {
+            return Err(Error::Invalid(format!(
+                "transactional.id is not to be set as a property of the client; set {}, from which every instance gets an \
+                 id of its own",
+                Transactional::PREFIX
+            )));
+        }
+        if let Some(Transactional { id, property }) = transactional {
+            apply(&mut client, self.props.map(&format!("{ROOT}.binder.transaction.producer.configuration"))?);
+            if client.get("enable.idempotence") == Some("false") {
+                return Err(Error::Invalid(format!(
+                    "{property} needs acknowledgements of all replicas; remove {ROOT}.binder.required-acks and \
+                     enable.idempotence"
+                )));
+            }
+            client.set("transactional.id", id);
+        }
         Ok(client)
     }
 }
@@ -235,5 +309,74 @@ mod tests {
         assert_eq!(options.client.get("auto.offset.reset"), Some("earliest"));
         let anonymous = config.consumer(&["input".to_owned()], None).unwrap();
         assert_eq!(anonymous.client.get("auto.offset.reset"), Some("latest"));
+    }
+
+    const PLACED: [(&str, &str); 4] = [
+        ("FLOWKEEPER_FENCE_TERM", "3"),
+        ("FLOWKEEPER_STREAM_UID", "u"),
+        ("INSTANCE_INDEX", "1"),
+        ("spring.cloud.dataflow.stream.app.label", "a"),
+    ];
+
+    fn config(args: &[&str], env: &[(&str, &str)]) -> Result<KafkaConfig, Error> {
+        let args: Vec<String> = args.iter().map(|arg| format!("--{arg}")).collect();
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        KafkaConfig::read(&Props::load(&args, &env).unwrap())
+    }
+
+    #[test]
+    fn a_transactional_id_is_the_instances_and_only_there_when_asked_for() {
+        let prefix = "spring.cloud.stream.kafka.binder.transaction.transactionIdPrefix=tx-";
+        let id = |args: &[&str], env: &[(&str, &str)]| {
+            config(args, env).unwrap().transactional.map(|transactional| transactional.id)
+        };
+        assert_eq!(id(&[], &PLACED), None);
+        assert_eq!(id(&["flowkeeper.fence.kafka=true"], &PLACED).as_deref(), Some("fk-u-a-1"));
+        assert_eq!(id(&["flowkeeper.fence.kafka=true"], &[]), None);
+        assert_eq!(id(&[prefix, "flowkeeper.fence.kafka=true"], &PLACED).as_deref(), Some("tx-u-a-1"));
+        assert_eq!(id(&[prefix], &PLACED[2..3]).as_deref(), Some("tx-1"));
+        let dead_letters = config(&[prefix], &PLACED).unwrap().transactional.unwrap();
+        assert_eq!(dead_letters.for_dead_letters("error.t.g").id, "tx-u-a-1-dlq-error.t.g");
+        assert!(config(&[prefix], &PLACED[..1]).is_err());
+    }
+
+    #[test]
+    fn what_does_not_go_with_transactions_is_refused() {
+        let on = "flowkeeper.fence.kafka=true";
+        let binder = "spring.cloud.stream.kafka.binder";
+        let refused = [
+            (format!("{binder}.required-acks=1"), "needs acknowledgements of all replicas"),
+            (format!("{binder}.producer-properties.enable.idempotence=false"), "needs acknowledgements"),
+            (format!("{binder}.configuration.transactional.id=mine"), "is not to be set"),
+        ];
+        let output = ["output".to_owned()];
+        for (property, expected) in refused {
+            let config = config(&[on, &property], &PLACED).unwrap();
+            let error = config.producer(&output, config.transactional.as_ref()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let timeout = format!("{binder}.transaction.producer.configuration.transaction.timeout.ms=40000");
+        let config = config(&[on, &timeout], &PLACED).unwrap();
+        let client = config.producer(&output, config.transactional.as_ref()).unwrap();
+        assert_eq!(client.get("transactional.id"), Some("fk-u-a-1"));
+        assert_eq!(client.get("transaction.timeout.ms"), Some("40000"));
+        assert_eq!(config.producer(&output, None).unwrap().get("transactional.id"), None);
+    }
+
+    #[test]
+    fn consumers_see_only_what_is_committed_unless_told_otherwise() {
+        let level = |args: &[&str]| {
+            let options = config(args, &[])?.consumer(&["input".to_owned()], Some("g"))?;
+            Ok::<_, Error>(options.client.get("isolation.level").unwrap_or_default().to_owned())
+        };
+        let all = "spring.kafka.consumer.isolation-level";
+        let own = "spring.cloud.stream.kafka.bindings.input.consumer.configuration.isolation.level";
+        assert_eq!(level(&[]).unwrap(), "read_committed");
+        assert_eq!(level(&[&format!("{all}=READ_UNCOMMITTED")]).unwrap(), "read_uncommitted");
+        assert_eq!(
+            level(&[&format!("{all}=read-uncommitted"), &format!("{own}=read_committed")]).unwrap(),
+            "read_committed"
+        );
+        assert!(level(&[&format!("{all}=none")]).unwrap_err().to_string().contains(all));
     }
 }

@@ -247,7 +247,9 @@ impl DeadLetters {
                 partition_count: self.partitions.unwrap_or(record.partition as u32 + 1),
                 required_groups: Vec::new(),
             };
-            let (producer, _) = producer::open(&self.config, spec).await?;
+            // An id of its own: under that of the output, this producer would end the other one.
+            let own = self.config.transactional.as_ref().map(|t| t.for_dead_letters(&topic));
+            let (producer, _) = producer::open_as(&self.config, spec, own.as_ref()).await?;
             self.producers.insert(topic.clone(), producer);
         }
         let Some(producer) = self.producers.get(&topic) else { return Ok(()) };

@@ -78,8 +78,9 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Connection trouble comes through `error` too, where it is reported once.
+        // Connection trouble and the end of a transaction come through `error` too, where they are reported once.
         match level {
+            _ if matches!(facility, "FATAL" | "TXNERR") => tracing::debug!(facility, "{message}"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(facility, "{message}");
             }

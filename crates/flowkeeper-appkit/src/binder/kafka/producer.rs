@@ -10,17 +10,19 @@ use futures::future::BoxFuture;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use tokio::sync::mpsc;
 
-use super::config::KafkaConfig;
+use super::config::{KafkaConfig, Transactional};
 use super::context::Context;
 use super::topics::{self, Wanted};
+use super::transactions::{Queued, Transactions};
 use super::{HEALTH_TIMEOUT, Probe, unavailable};
 use crate::binder::{Ack, Error, Outgoing, Producer, ProducerSpec};
 use crate::message::wire;
 use crate::task;
 
 /// How often a full queue is looked at again.
-const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
 /// Closing waits this long for acknowledgements, as Spring's `close-timeout` does.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -28,18 +30,40 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// thread does this with a tenth of a second, at whose end it spins, which costs a percent of a core when idle.
 const POLL: Duration = Duration::from_secs(5);
 
-type Client = BaseProducer<Context>;
+pub(super) type Client = BaseProducer<Context>;
+
+/// Resolves when the broker has a record, or will never have it.
+pub(super) type Delivery = oneshot::Receiver<Result<(), KafkaError>>;
 
 pub(super) struct KafkaProducer {
     topic: String,
     partitions: u32,
     /// `None` once closed.
-    client: Mutex<Option<Arc<Client>>>,
+    way: Mutex<Option<Way>>,
+    /// Writes the transactions, where there are any; `None` once closed.
+    writer: Mutex<Option<task::Task<()>>>,
     context: Context,
 }
 
+/// How records get to the broker.
+#[derive(Clone)]
+enum Way {
+    Plain(Arc<Client>),
+    Transactions(mpsc::Sender<Queued>),
+}
+
+/// Opens a producer for a binding, under the binder's transactional id if it has one.
 pub(super) async fn open(config: &KafkaConfig, spec: ProducerSpec) -> Result<(KafkaProducer, Probe), Error> {
-    let settings = config.producer(&spec.binding)?;
+    open_as(config, spec, config.transactional.as_ref()).await
+}
+
+/// Opens a producer under a transactional id of its own, or none.
+pub(super) async fn open_as(
+    config: &KafkaConfig,
+    spec: ProducerSpec,
+    transactional: Option<&Transactional>,
+) -> Result<(KafkaProducer, Probe), Error> {
+    let settings = config.producer(&spec.binding, transactional)?;
     let wanted = Wanted { topic: &spec.topic, partitions: spec.partition_count, must_have_partitions: true };
     let partitions = topics::ensure(config, &wanted).await?;
     let context = Context::default();
@@ -60,15 +84,24 @@ pub(super) async fn open(config: &KafkaConfig, spec: ProducerSpec) -> Result<(Ka
         let answer = probed.upgrade()?.client().fetch_metadata(Some(&topic), HEALTH_TIMEOUT);
         Some(answer.map(|_| seen.is_up()).map_err(|e| unavailable("the broker does not answer", &e)))
     });
-    let producer = KafkaProducer { topic: spec.topic, partitions, client: Mutex::new(Some(client)), context };
+    let (way, writer) = match transactional {
+        None => (Way::Plain(client), None),
+        Some(asked) => {
+            let (queue, writer) = Transactions::start(client, &spec.topic, asked).await?;
+            (Way::Transactions(queue), Some(writer))
+        }
+    };
+    let producer = KafkaProducer {
+        topic: spec.topic,
+        partitions,
+        way: Mutex::new(Some(way)),
+        writer: Mutex::new(writer),
+        context,
+    };
     Ok((producer, probe))
 }
 
 impl KafkaProducer {
-    fn client(&self) -> Result<Arc<Client>, Error> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Closed)
-    }
-
     /// Queues a record; waits while the queue is full.
     pub(super) async fn send_raw(
         &self,
@@ -77,20 +110,21 @@ impl KafkaProducer {
         headers: OwnedHeaders,
         partition: Option<i32>,
     ) -> Result<Ack, Error> {
-        let client = self.client()?;
-        let (acknowledge, acknowledged) = oneshot::channel();
-        let mut record = BaseRecord::with_opaque_to(&self.topic, Box::new(acknowledge));
-        record.partition = partition;
-        record.payload = value.map(|v| &**v);
-        record.key = key.map(|k| &**k);
-        if rdkafka::message::Headers::count(&headers) > 0 {
-            record.headers = Some(headers);
-        }
+        let way = self.way.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Closed)?;
+        let client = match way {
+            Way::Plain(client) => client,
+            Way::Transactions(queue) => {
+                let (done, outcome) = oneshot::channel();
+                let queued = Queued { key: key.cloned(), value: value.cloned(), headers, partition, done };
+                queue.send(queued).await.map_err(|_| Error::Closed)?;
+                return Ok(async { outcome.await.unwrap_or(Err(Error::Closed)) }.boxed());
+            }
+        };
         loop {
-            match client.send(record) {
-                Ok(()) => {
+            match produce(&client, &self.topic, key, value, headers.clone(), partition) {
+                Ok(delivery) => {
                     let ack = async {
-                        match acknowledged.await {
+                        match delivery.await {
                             Ok(Ok(())) => Ok(()),
                             Ok(Err(error)) => Err(send_error(&error)),
                             Err(_) => Err(Error::Closed),
@@ -98,17 +132,36 @@ impl KafkaProducer {
                     };
                     return Ok(ack.boxed());
                 }
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    record = back;
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
                     tokio::time::sleep(FULL_QUEUE_PAUSE).await;
                 }
-                Err((error, _)) => return Err(send_error(&error)),
+                Err(error) => return Err(send_error(&error)),
             }
         }
     }
 }
 
-fn send_error(error: &KafkaError) -> Error {
+/// Hands a record to the client, which copies it.
+pub(super) fn produce(
+    client: &Client,
+    topic: &str,
+    key: Option<&Bytes>,
+    value: Option<&Bytes>,
+    headers: OwnedHeaders,
+    partition: Option<i32>,
+) -> Result<Delivery, KafkaError> {
+    let (acknowledge, acknowledged) = oneshot::channel();
+    let mut record = BaseRecord::with_opaque_to(topic, Box::new(acknowledge));
+    record.partition = partition;
+    record.payload = value.map(|v| &**v);
+    record.key = key.map(|k| &**k);
+    if rdkafka::message::Headers::count(&headers) > 0 {
+        record.headers = Some(headers);
+    }
+    client.send(record).map(|()| acknowledged).map_err(|(error, _)| error)
+}
+
+pub(super) fn send_error(error: &KafkaError) -> Error {
     match error.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::MessageSizeTooLarge
@@ -142,12 +195,23 @@ impl Producer for KafkaProducer {
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), Error>> {
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let way = self.way.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         async move {
-            let Some(client) = client else { return Ok(()) };
-            task::blocking(move || client.flush(CLOSE_TIMEOUT))
-                .await
-                .map_err(|e| unavailable("not every message was acknowledged before the end", &e))
+            match (way, writer) {
+                (Some(Way::Plain(client)), _) => task::blocking(move || client.flush(CLOSE_TIMEOUT))
+                    .await
+                    .map_err(|e| unavailable("not every message was acknowledged before the end", &e)),
+                (Some(Way::Transactions(queue)), Some(writer)) => {
+                    // What is queued is still committed.
+                    drop(queue);
+                    let ended = tokio::time::timeout(CLOSE_TIMEOUT, writer.join()).await;
+                    ended.map_err(|_| {
+                        Error::Unavailable("not every message was committed before the end".to_owned())
+                    })
+                }
+                _ => Ok(()),
+            }
         }
         .boxed()
     }

@@ -132,3 +132,55 @@ fn a_directory_that_cannot_be_used_keeps_the_app_from_starting() {
     let start = format!("the directory {below} cannot be made: Not a directory");
     assert!(error.starts_with(&start) && error.ends_with(DIRECTORY.name), "{error}");
 }
+
+/// A copy of one instance, with the guard on.
+fn fenced(directory: &Path, term: &str, options: &[(&str, &str)]) -> Result<Box<dyn Sink>, Error> {
+    let directory = directory.display().to_string();
+    let placed = [
+        (FENCE, "true"),
+        ("flowkeeper.fence.term", term),
+        ("flowkeeper.stream.uid", "u"),
+        ("spring.cloud.dataflow.stream.app.label", "file"),
+        (DIRECTORY.name, directory.as_str()),
+    ];
+    match build(&Props::from_pairs(placed.into_iter().chain(options.iter().copied())))?.role {
+        Role::Sink(sink) => Ok(sink),
+        _ => panic!("a sink"),
+    }
+}
+
+#[tokio::test]
+async fn an_older_copy_ends_at_its_next_message_and_does_not_start_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let mut older = fenced(path, "7", &[]).unwrap();
+    older.write(&Message::new("a")).await.unwrap();
+    let mut newer = fenced(path, "8", &[]).unwrap();
+    let error = older.write(&Message::new("stale")).await.unwrap_err();
+    assert!(matches!(error, Error::Fatal(_)), "{error}");
+    assert!(error.to_string().contains("term 8") && error.to_string().contains("term 7"), "{error}");
+    newer.write(&Message::new("b")).await.unwrap();
+    assert!(matches!(fenced(path, "7", &[]).err(), Some(Error::Fatal(_))));
+    assert_eq!(fs::read_to_string(path.join("file-consumer")).unwrap(), "a\nb\n");
+}
+
+#[tokio::test]
+async fn a_computed_directory_is_claimed_with_its_first_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let expression = format!("'{}/' + payload", path.display());
+    let options = [(DIRECTORY_EXPRESSION.name, expression.as_str())];
+    let mut older = fenced(path, "1", &options).unwrap();
+    let mut newer = fenced(path, "2", &options).unwrap();
+    assert_eq!(write_all(&mut *older, &["x"]).await, [true]);
+    assert_eq!(write_all(&mut *newer, &["x"]).await, [true]);
+    assert_eq!(write_all(&mut *older, &["x", "y"]).await, [false, true]);
+    assert_eq!(fs::read_to_string(path.join("x/file-consumer")).unwrap(), "x\nx\n");
+}
+
+#[tokio::test]
+async fn the_guards_own_files_are_no_place_for_messages() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut sink = fenced(directory.path(), "1", &[(NAME_EXPRESSION.name, "payload")]).unwrap();
+    assert_eq!(write_all(&mut *sink, &[".term-u-file-0", "fine"]).await, [false, true]);
+}
