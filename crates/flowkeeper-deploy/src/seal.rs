@@ -55,12 +55,12 @@ pub enum SealRefused {
 /// Whether the document at `path` (below the chroot) is sealed: all that may hold what users wrote or what apps said.
 pub fn covers(path: &str) -> bool {
     let mut parts = path.split('/').skip(1);
-    match (parts.next().unwrap_or_default(), parts.next(), parts.next()) {
-        ("cluster", None, None) => true,
-        ("streams" | "state" | "applications" | "apps" | "audit", Some(_), _) => true,
-        ("nodes", Some("status"), Some(_)) => true,
-        _ => false,
-    }
+    matches!(
+        (parts.next().unwrap_or_default(), parts.next(), parts.next()),
+        ("cluster", None, None)
+            | ("streams" | "state" | "applications" | "apps" | "audit", Some(_), _)
+            | ("nodes", Some("status"), Some(_))
+    )
 }
 
 impl SealedRecord {

@@ -5,6 +5,7 @@ pub(crate) mod app;
 pub(crate) mod broker;
 pub(crate) mod dev;
 pub(crate) mod run;
+mod secrets;
 pub(crate) mod server;
 mod sources;
 pub(crate) mod zookeeper;

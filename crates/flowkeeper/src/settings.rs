@@ -84,6 +84,9 @@ impl Settings {
         }
         for (variable, value) in env {
             let Some(name) = variable.strip_prefix(ENV_PREFIX) else { continue };
+            if cfg!(feature = "mutants") && name == "MUTANT" {
+                continue;
+            }
             if OTHER_VARIABLES.iter().any(|other| name.starts_with(other))
                 && find_variable(variable).is_none()
             {

@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use super::{Client, Error};
-use crate::cluster::Leader;
+use crate::cluster::{Leader, Resealed};
 use crate::locks::LockInfo;
 
 impl Client {
@@ -29,5 +29,13 @@ impl Client {
     /// [`Kind::Conflict`](super::Kind::Conflict) when there is no other server.
     pub async fn transfer_leadership(&self) -> Result<Leader, Error> {
         self.read(self.call(Method::POST, &["api", "v1", "cluster", "transfer-leadership"])).await
+    }
+
+    /// Seals by the key in use every document that is in clear or sealed by another key.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`](super::Kind::Conflict) when no key is in use.
+    pub async fn reseal(&self) -> Result<Resealed, Error> {
+        self.read(self.call(Method::POST, &["api", "v1", "cluster", "reseal"])).await
     }
 }

@@ -19,6 +19,7 @@ use super::{Options, RETRY, StopMode};
 use crate::instance::{Job, Node, Reported, live};
 use crate::lease::{LeaseFile, now_ns};
 use crate::machine::{Meter, lacks_room};
+use crate::mutant;
 use crate::record::{AssignmentRecord, Exclusivity, Order, decode};
 use crate::task::spawn;
 use crate::znode;
@@ -201,7 +202,12 @@ impl Work {
             Event::Stop(mode, done) => {
                 self.stopping = Some(done);
                 match mode {
-                    StopMode::LeaveApps => return true,
+                    StopMode::LeaveApps => {
+                        if mutant::is("polite-close") {
+                            self.vanish().await
+                        }
+                        return true;
+                    }
                     StopMode::StopApps => self.running.values().for_each(|handle| handle.stop.cancel()),
                 }
             }
@@ -352,6 +358,12 @@ impl Work {
                 tokio::time::sleep(RETRY).await;
             }
         }
+    }
+
+    /// What a session that is closed takes along.
+    async fn vanish(&self) {
+        let presence = znode::node_live(self.node_id());
+        let _ = self.parts.node.connection.client().delete(&presence, None).await;
     }
 
     /// Looks at disk and load; true when another incarnation of this node has taken over.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flowkeeper_deploy::access::{self, node_auth};
@@ -12,11 +13,13 @@ use flowkeeper_deploy::agent::{
 use flowkeeper_deploy::artifact::Artifacts;
 use flowkeeper_deploy::lease::{Ensemble, Lease, Profile};
 use flowkeeper_deploy::machine::{DiskLimit, capacity};
+use flowkeeper_deploy::seal::{self, AdoptError};
 use flowkeeper_engine::model::NodeId;
-use flowkeeper_zk::recipes::{self, Auth, Connection};
+use flowkeeper_zk::recipes::{self, Auth, Connection, Keyring, Seal};
 use tokio::time::{Instant, sleep};
 
-use super::server::{credentials, with_chroot};
+use super::secrets::{credentials, keyring, tls};
+use super::server::with_chroot;
 use super::sources::artifacts;
 use super::{block_on, own_program, say};
 use crate::exit::Failure;
@@ -40,6 +43,8 @@ pub(super) struct Place<'a> {
     pub(super) traits: Traits,
     /// Whether it keeps leases; it must when there are other nodes.
     pub(super) has_leases: bool,
+    /// Keys of documents at rest.
+    pub(super) keyring: Option<Arc<Keyring>>,
 }
 
 pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result<(), Failure> {
@@ -50,7 +55,15 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
     let data = folder.path().join("node");
     let artifacts = artifacts(settings, env, &data)?;
     let traits = traits(settings, &zookeeper)?;
-    let place = Place { data: &data, artifacts, node, zookeeper: &zookeeper, traits, has_leases: true };
+    let place = Place {
+        data: &data,
+        artifacts,
+        node,
+        zookeeper: &zookeeper,
+        traits,
+        has_leases: true,
+        keyring: keyring(settings)?,
+    };
     block_on(async {
         let mut signals = Signals::new()?;
         let (agent, connection) = tokio::select! {
@@ -90,6 +103,8 @@ pub(super) async fn start(
         auth: own.iter().flatten().cloned().collect(),
         // With credentials the servers make the tree, and give it its lists.
         create_chroot: own.is_none(),
+        seal: place.keyring.clone().map(|keyring| Seal { keyring, covers: seal::covers }),
+        tls: tls(settings)?,
         ..recipes::Options::default()
     };
     let (connection, driver) = Connection::open(connect).await.map_err(|error| match refusal(&error) {
@@ -107,6 +122,12 @@ pub(super) async fn start(
     if let Some([_, node]) = &own {
         adopt(&connection, node).await?;
     }
+    adopt_key(&connection).await?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it lives as long as the connection; nothing waits for it"
+    )]
+    tokio::spawn(seal::follow(connection.clone()));
     let lease = wanted.map(|(profile, ensemble)| lease(profile, ensemble, &connection)).transpose()?;
     let options = Options {
         node: NodeId(place.node),
@@ -148,9 +169,28 @@ async fn adopt(connection: &Connection, node: &Auth) -> Result<(), Failure> {
     }
 }
 
+/// Learns by which key documents are sealed; a server may still have to make the tree.
+async fn adopt_key(connection: &Connection) -> Result<(), Failure> {
+    let deadline = Instant::now() + OPEN_TIMEOUT;
+    loop {
+        match seal::adopt(connection).await {
+            Ok(()) => return Ok(()),
+            Err(AdoptError::Refused(refused)) => return Err(Failure::not_allowed(refused)),
+            Err(error) if Instant::now() >= deadline => return Err(Failure::unavailable(error)),
+            Err(_) => sleep(RETRY).await,
+        }
+    }
+}
+
 /// The lease profile that was asked for, and the times of the ensemble.
 async fn profile(settings: &Settings, zookeeper: &str) -> Result<(Profile, Ensemble), Failure> {
     let (tick, sync_limit) = (settings.number("zookeeper-tick-ms"), settings.number("zookeeper-sync-limit"));
+    if settings.path("zookeeper-tls-ca").is_some() && (tick.is_none() || sync_limit.is_none()) {
+        return Err(Failure::usage(
+            "servers behind --zookeeper-tls-ca are not asked for their times: say them with --zookeeper-tick-ms and \
+             --zookeeper-sync-limit",
+        ));
+    }
     let deadline = Instant::now() + OPEN_TIMEOUT;
     let ensemble = loop {
         match Ensemble::ask(zookeeper, tick, sync_limit).await {

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use flowkeeper_deploy::agent::{Agent, StopMode, Traits};
 use flowkeeper_server::Server;
+use flowkeeper_server::run::Access;
 use flowkeeper_zk::recipes::Connection;
 use flowkeeper_zk::server as zookeeper;
 
 use super::agent::Place;
+use super::secrets::own_keyring;
 use super::server::server_settings;
 use super::sources::{artifacts, registries};
 use super::{block_on, say, say_ready};
@@ -85,6 +87,7 @@ async fn start(
 ) -> Result<Parts, Failure> {
     let artifacts = artifacts(settings, env, &folder.path().join("node"))?;
     let registries = registries(settings)?;
+    let keyring = own_keyring(settings, folder.path())?;
     let listener = bind("listen", settings.address("listen")?).await?;
     let zookeeper_listen = remembered(folder, "zookeeper-listen", settings)?;
     let broker_listen = remembered(folder, "broker-listen", settings)?;
@@ -109,12 +112,14 @@ async fn start(
         id: folder.word("server-id", || format!("s-{}", uuid::Uuid::new_v4().simple()))?,
         listener,
         zookeeper: hosts.clone(),
-        access: Default::default(),
+        access: Access { keyring: Some(keyring.clone()), ..Access::default() },
         catalog: catalog::bundled(),
         artifacts: artifacts.clone(),
         settings: server_settings(settings, &broker.local_addr().to_string(), registries),
     };
-    let server = flowkeeper_server::start(options).await.map_err(Failure::failed)?;
+    let server = flowkeeper_server::start(options).await.map_err(|error| {
+        if error.is_refusal() { Failure::not_allowed(error) } else { Failure::failed(error) }
+    })?;
     // Of one node no other could run a second copy of anything, and what it has is not shared out: its apps take what they need.
     let node = data("node");
     let place = Place {
@@ -124,6 +129,7 @@ async fn start(
         zookeeper: &hosts,
         traits: Traits { ip: "127.0.0.1".to_owned(), ..Traits::default() },
         has_leases: false,
+        keyring: Some(keyring),
     };
     let (agent, agent_connection) = super::agent::start(settings, env, place).await?;
     Ok(Parts { zookeeper, broker, server, agent, agent_connection })

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use flowkeeper_server::app::options::container::Registries;
 use flowkeeper_server::run::Access;
-use flowkeeper_zk::recipes::Auth;
 
+use super::secrets::{credentials, keyring, tls};
 use super::sources::{artifacts, registries};
 use super::{block_on, say_ready};
 use crate::catalog;
@@ -21,6 +21,8 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
     let access = Access {
         servers: credentials(settings, "zookeeper-auth-file")?,
         agents: credentials(settings, "agents-auth-file")?,
+        keyring: keyring(settings)?,
+        tls: tls(settings)?,
     };
     if access.servers.is_none() && access.agents.is_some() {
         return Err(Failure::usage(
@@ -49,18 +51,6 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
         server.stop().await;
         Ok(())
     })
-}
-
-/// The credentials in the file that a setting names, if it names one.
-///
-/// # Errors
-/// When the file cannot be read or holds something else. What it holds is not repeated.
-pub(super) fn credentials(settings: &Settings, key: &str) -> Result<Option<Auth>, Failure> {
-    let Some(path) = settings.path(key) else { return Ok(None) };
-    let wrong =
-        |reason: &dyn std::fmt::Display| Failure::usage(format!("--{key} {}: {reason}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|error| wrong(&error))?;
-    text.parse().map(Some).map_err(|error| wrong(&error))
 }
 
 /// Hosts with the default chroot when none is given.

@@ -1,5 +1,6 @@
 //! The binary as its users run it: whole systems as processes.
 
+mod access;
 mod applications;
 mod bad_input;
 mod commands;
@@ -7,6 +8,7 @@ mod crashes;
 mod golden;
 mod local_deployer;
 mod releases;
+mod roles;
 mod run;
 mod secrets;
 mod steps;

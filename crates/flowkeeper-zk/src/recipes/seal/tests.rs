@@ -1,3 +1,5 @@
+//! Form, keys, places and damage of sealed documents.
+
 use proptest::prelude::*;
 
 use super::*;
