@@ -228,10 +228,13 @@ impl Cluster {
 
     /// Ends the session of a node behind its back, as only its owner could.
     pub(crate) async fn end_session(&self, node: &Node) {
+        // An agent keeps its session once it is registered, a moment after everybody sees that.
+        let folder = node.folder.join("node");
+        until_async("its session is kept", async || saved_session(&folder).is_some()).await;
         let thief = connect(recipes::Options {
             hosts: format!("{}/t", self.server.local_addr()),
             session_timeout: Duration::from_secs(2),
-            resume: saved_session(&node.folder.join("node")),
+            resume: saved_session(&folder),
             ..recipes::Options::default()
         })
         .await;
