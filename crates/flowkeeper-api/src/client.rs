@@ -14,11 +14,15 @@ mod streams;
 mod system;
 mod watch;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::STALE_HEADER;
 
 pub use applications::Apply;
 pub use apps::{AppFilter, Register};
@@ -37,6 +41,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct Client {
     base: Url,
     http: reqwest::Client,
+    /// Of the oldest answer so far that the server gave from its copy: for how many seconds that may be out of date.
+    stale: Arc<AtomicU64>,
 }
 
 /// One request under construction.
@@ -62,7 +68,13 @@ impl Client {
             .timeout(ANSWER_TIMEOUT)
             .build()
             .map_err(|source| Error::Transport { url: base.to_string(), source })?;
-        Ok(Client { base, http })
+        Ok(Client { base, http, stale: Arc::default() })
+    }
+
+    /// For how many seconds the oldest answer so far may be out of date, because the server that gave it has no connection to
+    /// ZooKeeper; 0 when none was.
+    pub fn stale_seconds(&self) -> u64 {
+        self.stale.load(Ordering::Relaxed)
     }
 
     /// The server this client talks to.
@@ -108,6 +120,9 @@ impl Client {
         };
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
+        let stale = response.headers().get(STALE_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+        // At least a second, because less is told as 0.
+        self.stale.fetch_max(stale.map_or(0, |seconds: u64| seconds.max(1)), Ordering::Relaxed);
         let body = response.bytes().await.map_err(failed)?;
         if status.is_success() { Ok(body.into()) } else { Err(Error::from_answer(status.as_u16(), &body)) }
     }

@@ -101,6 +101,11 @@ pub const SAMPLE: Duration = Duration::from_secs(10);
 pub enum AgentError {
     #[error("the folder {folder} is used by another agent; give this one its own --data, or stop the other")]
     Locked { folder: PathBuf },
+    #[error(
+        "the folder {folder} belongs to the node {owner}, whose apps may still run; start it with --name {owner}, or give \
+         {node} another --data"
+    )]
+    FolderOfAnother { folder: PathBuf, owner: NodeId, node: NodeId },
     #[error("the folder {folder} cannot be used: {source}")]
     Folder { folder: PathBuf, source: std::io::Error },
     #[error(
@@ -172,6 +177,12 @@ impl Agent {
         let instances = options.data.join("instances");
         let fail = |folder: &Path, source| AgentError::Folder { folder: folder.to_owned(), source };
         std::fs::create_dir_all(&instances).map_err(|error| fail(&instances, error))?;
+        let owner =
+            identity::name(&options.data, &options.node).map_err(|error| fail(&options.data, error))?;
+        if owner != options.node {
+            let Options { data: folder, node, .. } = options;
+            return Err(AgentError::FolderOfAnother { folder, owner, node });
+        }
         let identity = Identity::of(&options.data).map_err(|error| fail(&options.data, error))?;
         let unfit = watch::Sender::new(lacks_room(&options.data, options.disk));
         let lapse = watch::Sender::new(0);

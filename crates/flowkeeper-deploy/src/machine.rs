@@ -54,11 +54,15 @@ impl Meter {
     }
 }
 
+/// Bytes that are room enough on any disk, whatever share of it they are.
+const ENOUGH: u64 = 1 << 30;
+
 /// Why there is too little room at `path`, if so. A disk that cannot be asked has room: a write will tell.
 pub(crate) fn lacks_room(path: &Path, limit: DiskLimit) -> Option<String> {
     let disk = rustix::fs::statvfs(path).ok()?;
     let (free, all) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
-    let least = limit.bytes.max(all / 100 * limit.percent);
+    // A share of a large disk is more than anybody needs.
+    let least = limit.bytes.max((all / 100 * limit.percent).min(ENOUGH));
     (free < least).then(|| {
         format!(
             "disk is full: {} MiB are free at {}, less than {} MiB; make room there",

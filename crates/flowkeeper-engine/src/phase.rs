@@ -92,6 +92,10 @@ pub fn phase(
         result.apps.insert(app.label.clone(), aggregate_instances(&phases));
     }
     result.phase = aggregate_apps(result.apps.values().copied());
+    // SCDF's rule has no word for a stream whose nodes are all lost; that it does not run would be a guess.
+    if result.phase == Phase::Undeployed && result.apps.values().any(|phase| *phase == Phase::Unknown) {
+        result.phase = Phase::Partial;
+    }
     result.rollout = match (rollout, placement) {
         (Rollout::Replacing { from, to }, Some(placement)) => {
             let what = match verdict(name, to, desired, placement, observed) {

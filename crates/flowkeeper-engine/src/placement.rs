@@ -5,7 +5,7 @@
 //! | part of the score | points | what it rewards |
 //! | --- | --- | --- |
 //! | `fit` | 0 … 40 | room: the share of the scarcest of slots, processors and memory that stays free |
-//! | `busy` | −40 … 0 | two points off for each percent above 80 that the node says it is busy |
+//! | `busy` | −2 … 0 | a tenth of a point off for each percent above 80 that the node says it is busy |
 //! | `spread` | 0 … 30 | few copies of the same app on its host (20) and in its zone (10) |
 //! | `sticky` | 15 | the instance was there last, so that caches and downloads are there |
 //! | `together` | 10 | another app of the stream is there, if the app asked for it |

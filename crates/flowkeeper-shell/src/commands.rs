@@ -71,7 +71,7 @@ pub(crate) async fn dispatch(
     let server = text(matches, "server").or(context.default_server.as_deref()).unwrap_or(LOCAL);
     let client = Client::new(server)?;
     ui.format = text(matches, "output").map(Format::parse).unwrap_or_default();
-    match name {
+    let result = match name {
         "app" => app::run(matches, &client, ui).await,
         "stream" => stream::run(matches, &client, ui).await,
         "application" => application::run(matches, &client, ui).await,
@@ -81,7 +81,14 @@ pub(crate) async fn dispatch(
         "what-if" => what_if::run(matches, &client, ui).await,
         "runtime" => runtime::run(matches, &client, ui).await,
         name => Err(Failure::usage(format!("there is no command '{name}'; see 'flowkeeper help'"))),
+    };
+    let stale = client.stale_seconds();
+    if stale > 0 {
+        ui.error(&format!(
+            "The server has no connection to ZooKeeper: what it shows may be {stale} s old, and what runs may have changed"
+        ));
     }
+    result
 }
 
 /// The name of something, as a bare first argument or with `--name`, as SCDF's shell takes both.

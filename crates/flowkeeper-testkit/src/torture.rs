@@ -12,15 +12,19 @@
 //! Scenarios are named after the faults they do. The binary `torture` runs them; `peers/check-faults` runs a selection for CI.
 
 pub mod ensemble;
+pub mod hand;
 pub mod ledger;
 pub mod linear;
 mod operate;
 pub mod oracles;
 pub mod proxy;
 pub mod scenarios;
+pub mod sink;
 pub mod system;
 pub mod txnlog;
 
 pub use ensemble::{Ensemble, Ticks};
+pub use hand::Hand;
 pub use oracles::Wanted;
+pub use sink::Sink;
 pub use system::{Plan, System};

@@ -19,6 +19,8 @@ use crate::znode;
 pub(super) const FOLDER_ID: &str = "folder-id";
 /// File with id and password of the session.
 const SESSION: &str = "session";
+/// File with the name of the node.
+const NAME: &str = "node-name";
 /// File with the node's secret.
 const SECRET: &str = "node-secret";
 
@@ -48,6 +50,19 @@ impl Identity {
         let id = self.machine.rsplit('/').next().unwrap_or_default();
         let short: String = id.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
         format!("{}-{short}", znode::encode(&node.0))
+    }
+}
+
+/// The name of the node that lives in the folder: `node` from now on, unless it has another already.
+pub(super) fn name(data: &Path, node: &NodeId) -> io::Result<NodeId> {
+    let path = data.join(NAME);
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => Ok(NodeId(text.trim().to_owned())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => {
+            fs::write(path, format!("{node}\n"))?;
+            Ok(node.clone())
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use flowkeeper_engine::model::{InstanceId, NodeId};
 use flowkeeper_zk::recipes::{Batch, LinkState, TreeFollower, TxnError};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,9 @@ use crate::mutant;
 use crate::record::{AssignmentRecord, Exclusivity, Order, decode};
 use crate::task::spawn;
 use crate::znode;
+
+/// How long an agent that ends tries to say so.
+const CLOSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Orders with the number of the registration under which they were read.
 type Numbered = (u64, Batch);
@@ -203,6 +206,7 @@ impl Work {
                 self.stopping = Some(done);
                 match mode {
                     StopMode::LeaveApps => {
+                        self.close().await;
                         if mutant::is("polite-close") {
                             self.vanish().await
                         }
@@ -358,6 +362,13 @@ impl Work {
                 tokio::time::sleep(RETRY).await;
             }
         }
+    }
+
+    /// Lets nothing new be placed here until the next agent of this node registers: what runs goes on, but nobody could start
+    /// more. Best effort: the agent ends whether this is written or not.
+    async fn close(&mut self) {
+        let txn = self.parts.registration.declare(Some("its agent was stopped".to_owned()));
+        drop(timeout(CLOSE, self.parts.node.connection.commit(txn)).await);
     }
 
     /// What a session that is closed takes along.

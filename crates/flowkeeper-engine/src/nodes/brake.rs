@@ -12,7 +12,7 @@ pub(super) const LONG_MS: u64 = 10 * MINUTE;
 const FEWEST: usize = 3;
 const MANY_PERCENT: usize = 30;
 const NEARLY_ALL_PERCENT: usize = 80;
-/// The brake goes off when fewer than so many are still lost for so long.
+/// The brake goes off when no more than so many, and one at least, are still lost for so long.
 const FEW_PERCENT: usize = 10;
 const CALM_MS: u64 = 2 * MINUTE;
 
@@ -29,9 +29,10 @@ pub(super) struct Brake {
 struct On {
     /// Departures from then on belong to the event.
     from: u64,
-    reason: String,
-    /// Nodes that were lost when the reason was told.
-    told: usize,
+    /// Why it came on.
+    why: String,
+    /// Nodes that are lost of it now, of how many.
+    lost: (usize, usize),
     /// Since when only few are lost.
     calm_since: Option<u64>,
 }
@@ -46,7 +47,8 @@ impl Brake {
     }
 
     pub(super) fn seed(&mut self, reason: &str, at_ms: u64) {
-        self.on = Some(On { from: 0, reason: reason.to_owned(), told: usize::MAX, calm_since: None });
+        let why = reason.split(';').next().unwrap_or_default().to_owned();
+        self.on = Some(On { from: 0, why, lost: (0, 0), calm_since: None });
         self.accepted = self.accepted.filter(|accepted| *accepted > at_ms);
     }
 
@@ -61,27 +63,27 @@ impl Brake {
         let is_share = |lost: usize, percent: usize| lost * 100 >= of(lost) * percent;
         let (short, long) = (at_ms.saturating_sub(SHORT_MS), at_ms.saturating_sub(LONG_MS));
         for (from, percent, why) in [
-            (long, NEARLY_ALL_PERCENT, "are lost, which looks like a fault of the network or of ZooKeeper"),
-            (short, MANY_PERCENT, "were lost within a minute"),
+            (
+                long,
+                NEARLY_ALL_PERCENT,
+                "nearly all nodes were lost, which looks like a fault of the network or of ZooKeeper",
+            ),
+            (short, MANY_PERCENT, "many nodes were lost within a minute"),
         ] {
             let lost = lost_since(from);
             if lost < FEWEST || !is_share(lost, percent) {
                 continue;
             }
-            let from = self.on.as_ref().map_or(from, |on| on.from.min(from));
-            if self.on.as_ref().is_none_or(|on| on.told < lost) {
-                let reason = format!(
-                    "{lost} of {} nodes {why}; they are waited for until fewer than {FEW_PERCENT} % of them are missing for \
-                     2 min, or an operator releases the brake",
-                    of(lost)
-                );
-                self.on = Some(On { from, reason, told: lost, calm_since: None });
+            if self.on.is_none() {
+                self.on = Some(On { from, why: why.to_owned(), lost: (0, 0), calm_since: None });
             }
             break;
         }
         let Some(on) = &mut self.on else { return };
         let lost = lost_since(on.from);
-        if is_share(lost, FEW_PERCENT) && lost > 0 {
+        on.lost = (lost, of(lost));
+        // In a small cluster one node is more than a tenth, and no storm by itself.
+        if lost > 1 && lost * 100 > of(lost) * FEW_PERCENT {
             on.calm_since = None;
         } else if at_ms.saturating_sub(*on.calm_since.get_or_insert(at_ms)) >= CALM_MS {
             self.on = None;
@@ -91,7 +93,12 @@ impl Brake {
     /// Why nothing is moved, if so.
     pub(super) fn reason(&self) -> Option<String> {
         match self.mode {
-            Command::Auto => self.on.as_ref().map(|on| on.reason.clone()),
+            Command::Auto => self.on.as_ref().map(|On { why, lost: (lost, of), .. }| {
+                format!(
+                    "{why}; {lost} of {of} are missing now; moves wait until no more than one, or {FEW_PERCENT} %, has been \
+                     missing for 2 min, or an operator releases the brake"
+                )
+            }),
             Command::Hold => Some("an operator holds everything where it is".to_owned()),
             Command::Release => None,
         }

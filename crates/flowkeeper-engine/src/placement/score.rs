@@ -13,7 +13,8 @@ const STICKY: i32 = 15;
 const TOGETHER: i32 = 10;
 /// Busier than this, in percent, a node is avoided.
 const BUSY: u8 = 80;
-const PER_BUSY_PERCENT: i32 = 2;
+/// Hundredths of a point. Little, because what nodes say is old and swings, and a percent must not outweigh many instances.
+const PER_BUSY_PERCENT: i32 = 10;
 
 pub(super) type Parts = [(&'static str, i32); 6];
 
@@ -40,7 +41,7 @@ pub(super) fn parts(site: &Site<'_>, node: &NodeView) -> Parts {
     let given = |is_given: bool, points: i32| if is_given { points * POINT } else { 0 };
     [
         ("fit", FIT * POINT - FIT * POINT * dominant_share(after, node.capacity).min(1000) / 1000),
-        ("busy", -(PER_BUSY_PERCENT * POINT * i32::from(node.busy.min(100).saturating_sub(BUSY)))),
+        ("busy", -(PER_BUSY_PERCENT * i32::from(node.busy.min(100).saturating_sub(BUSY)))),
         ("spread", spread(site, node)),
         ("sticky", given(ask.previous == Some(&node.id), STICKY)),
         ("together", given(ask.app.needs.together && ask.neighbours.contains(&node.id), TOGETHER)),

@@ -148,7 +148,11 @@ fn a_lost_node_keeps_its_instances_for_its_return() {
     world.leave("a");
     world.pass(3_600_000);
     assert_eq!(world.step(), []);
-    assert_eq!(world.phase(), Phase::Undeployed, "nothing is known of its only app");
+    assert_eq!(
+        world.phase(),
+        Phase::Partial,
+        "nothing is known of its only app, and that it does not run is no news"
+    );
     world.join("a");
     world.settle();
     assert_eq!(world.running(), ["s~x~v1~0@a t1"]);

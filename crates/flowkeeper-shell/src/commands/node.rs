@@ -168,13 +168,16 @@ async fn drain(matches: &ArgMatches, client: &Client, ui: &mut Ui) -> Result<(),
     }
     let limit = seconds(matches)?;
     let deadline = tokio::time::Instant::now() + limit;
+    let mut told = None;
     loop {
         let found = client.node(node).await?.node;
         if found.used == 0 {
             ui.done(&format!("Node '{node}' is empty"), node);
             return Ok(());
         }
-        ui.progress(&format!("node {node}: {} still to leave", found.used));
+        if told.replace(found.used) != Some(found.used) {
+            ui.progress(&format!("node {node}: {} still to leave", found.used));
+        }
         if tokio::time::Instant::now() > deadline {
             let reason = found.reason.unwrap_or_default();
             return Err(Failure::failed(format!(

@@ -1,7 +1,9 @@
 //! Runs the fault scenarios against a built `flowkeeper`: `torture --program PATH [--long] [--seed N] [NAME...]`.
 //!
 //! Prints a line per scenario, for one that failed what was found and where its logs are, and at last `N passed, N failed`.
-//! `--list` only lists them. Names choose by their beginning; without names the short selection runs, with `--long` all.
+//! `--list` only lists them, `--keep` keeps the logs of what passed too. A name chooses a scenario and its variants, one letter a
+//! group; without names the short selection runs, with `--long` all. `--mutant NAME` is for a program that was built with the
+//! feature `mutants`: it turns that fault on, and the scenario should fail.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ struct Asked {
     seed: Option<u64>,
     is_long: bool,
     is_list: bool,
+    is_keep: bool,
+    mutant: Option<String>,
     names: Vec<String>,
 }
 
@@ -29,7 +33,7 @@ fn main() -> ExitCode {
         }
     };
     let chosen = all().into_iter().filter(|scenario| {
-        let is_named = asked.names.iter().any(|name| scenario.name.starts_with(name.as_str()));
+        let is_named = asked.names.iter().any(|name| is_meant(scenario.name, name));
         is_named || (asked.names.is_empty() && (scenario.is_short || asked.is_long))
     });
     if asked.is_list {
@@ -59,14 +63,20 @@ fn main() -> ExitCode {
             folder: folder(&below, &scenario),
             seed,
             is_long: asked.is_long,
+            mutant: asked.mutant.clone(),
         };
         match run(&scenario, &context) {
-            Ok(()) => passed += 1,
+            Ok(()) => {
+                passed += 1;
+                if !asked.is_keep {
+                    drop(std::fs::remove_dir_all(&context.folder));
+                }
+            }
             Err(Failure::Skipped(_)) => skipped += 1,
             Err(Failure::Broken(_)) => failed += 1,
         }
     }
-    if failed == 0 {
+    if failed == 0 && !asked.is_keep {
         drop(std::fs::remove_dir_all(&below));
     }
     if skipped > 0 {
@@ -99,6 +109,12 @@ fn run(scenario: &Scenario, context: &Context) -> Result<(), Failure> {
     outcome
 }
 
+/// `C17` means itself and `C17-random`, but `C1` does not mean `C17`.
+fn is_meant(scenario: &str, name: &str) -> bool {
+    let rest = scenario.strip_prefix(name);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-') || name.len() == 1)
+}
+
 fn prepare(folder: &Path) {
     drop(std::fs::remove_dir_all(folder));
     std::fs::create_dir_all(folder).expect("a folder to work in");
@@ -112,7 +128,9 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--program" => asked.program = Some(value()?.into()),
             "--folder" => asked.folder = Some(value()?.into()),
             "--seed" => asked.seed = Some(value()?.parse().map_err(|_| "--seed needs a number".to_owned())?),
+            "--mutant" => asked.mutant = Some(value()?),
             "--long" => asked.is_long = true,
+            "--keep" => asked.is_keep = true,
             "--list" => asked.is_list = true,
             flag if flag.starts_with('-') => {
                 return Err(format!("there is no {flag}; see the head of this program"));

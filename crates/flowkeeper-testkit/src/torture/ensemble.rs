@@ -7,6 +7,7 @@ use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -48,7 +49,10 @@ impl Ensemble {
         let mut links = BTreeMap::new();
         for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
             if from != to {
-                links.insert((from, to), [Proxy::start(ports[to][1]), Proxy::start(ports[to][2])]);
+                links.insert(
+                    (from, to),
+                    [Proxy::start_patient(ports[to][1]), Proxy::start_patient(ports[to][2])],
+                );
             }
         }
         let members = (0..count).map(|own| {
@@ -102,6 +106,13 @@ impl Ensemble {
         line.trim().parse::<f64>().ok().map(|value| value as u64)
     }
 
+    /// The newest transaction of a member.
+    pub fn zxid(&self, own: usize) -> Option<u64> {
+        let answer = four(self.client(own), "srvr")?;
+        let hex = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x"))?;
+        u64::from_str_radix(hex.trim(), 16).ok()
+    }
+
     pub fn until_serving(&self) {
         until("the ensemble serves", || {
             self.leader().is_some() && (0..self.len()).all(|own| self.mode(own).is_some())
@@ -150,6 +161,8 @@ impl Ensemble {
         let log = std::fs::File::options().create(true).append(true).open(member.folder.join("log"));
         let child = Command::new("java")
             .args(["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            // In KiB: the 64 MiB that are usual would fill a disk in the course of a run.
+            .arg("-Dzookeeper.preAllocSize=1024")
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
             .arg("-cp")
             .arg(format!("{}/*", self.jars.display()))
@@ -179,10 +192,20 @@ fn jars() -> Option<PathBuf> {
     Some(PathBuf::from(path))
 }
 
-/// Three ports that were free a moment ago: client, quorum, election.
+/// Three ports that were free a moment ago: client, quorum, election. They lie below those that the system gives to outgoing
+/// connections, because a member binds the port of its quorum only when it leads.
 fn free_ports() -> [SocketAddr; 3] {
-    let held = [0; 3].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("bound"))
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    [0; 3].map(|_| {
+        loop {
+            // Runs beside each other begin at different places.
+            let start = (std::process::id() % 400) as u16 * 30;
+            let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+            if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+                return listener.local_addr().expect("bound");
+            }
+        }
+    })
 }
 
 fn config(

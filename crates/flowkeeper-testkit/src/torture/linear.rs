@@ -45,6 +45,8 @@ pub struct Call {
     pub from_ns: u64,
     /// When the answer came; of an unknown outcome it does not count.
     pub to_ns: u64,
+    /// What a refusal said, for people.
+    pub why: String,
 }
 
 /// The state after `op` has the given outcome in `state`; `None`: it cannot.
@@ -65,7 +67,7 @@ fn after(state: &Value, op: &Op, outcome: &Outcome) -> Option<Value> {
     }
 }
 
-/// Searches for an order. `Err`: the longest beginning of one that was found, for people.
+/// Searches for an order. `Err`: the end of the longest beginning of one that was found and what it fails on, for people.
 ///
 /// # Errors
 /// When the history is not linearizable.
@@ -77,11 +79,27 @@ pub fn check(history: &[Call]) -> Result<(), String> {
     if search.extend(&mut done, &None, &mut Vec::new()) {
         return Ok(());
     }
-    let best: Vec<_> = search.best.iter().map(|at| format!("{:?}", calls[*at])).collect();
-    let rest = (0..calls.len()).filter(|at| !search.best.contains(at));
-    let rest: Vec<_> = rest.map(|at| format!("{:?}", calls[at])).collect();
-    let (best, rest) = (best.join("\n  "), rest.join("\n  "));
-    Err(format!("not linearizable; as far as it goes:\n  {best}\nthen none of:\n  {rest}"))
+    let shown = |calls: Vec<&Call>| calls.iter().map(|call| format!("\n    {call}")).collect::<String>();
+    let best = &search.best;
+    let end = best.iter().skip(best.len().saturating_sub(SHOWN)).map(|at| calls[*at]);
+    let is_left = |at: &usize| !best.contains(at) && calls[*at].outcome != Outcome::Unknown;
+    let rest = (0..calls.len()).filter(is_left).take(SHOWN / 2).map(|at| calls[at]);
+    let (end, rest) = (shown(end.collect()), shown(rest.collect()));
+    Err(format!(
+        "not linearizable; {} of {} requests fit, at last{end}\n  and then none of{rest}",
+        best.len(),
+        calls.len()
+    ))
+}
+
+/// Requests of a broken history that are shown.
+const SHOWN: usize = 10;
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (from, took) = (self.from_ns / 1_000, self.to_ns.saturating_sub(self.from_ns) / 1_000);
+        write!(f, "at {from} us for {took} us: {:?}: {:?} {}", self.op, self.outcome, self.why)
+    }
 }
 
 struct Search<'a> {
@@ -125,7 +143,7 @@ mod tests {
     use super::*;
 
     fn call(op: Op, outcome: Outcome, from_ns: u64, to_ns: u64) -> Call {
-        Call { op, outcome, from_ns, to_ns }
+        Call { op, outcome, from_ns, to_ns, why: String::new() }
     }
 
     fn made(text: &str) -> Op {

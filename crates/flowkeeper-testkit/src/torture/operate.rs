@@ -62,7 +62,7 @@ impl System {
     pub fn register_probe(&self) -> Result<(), String> {
         for kind in ["source", "processor", "sink"] {
             let uri = format!("file://{}", self.probe.display());
-            self.request("POST", &format!("/apps/{kind}/probe?uri={uri}&force=true"), None)?;
+            self.request("POST", &format!("/apps/{kind}/probe/1.0?uri={uri}&force=true"), None)?;
         }
         Ok(())
     }

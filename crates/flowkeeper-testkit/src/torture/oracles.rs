@@ -40,6 +40,12 @@ impl Wanted {
     }
 }
 
+/// The hash alone: the transaction up to which a copy was read may differ while nothing changes.
+fn hash_of(body: &str) -> String {
+    let document: Value = serde_json::from_str(body).unwrap_or_default();
+    document["hash"].as_str().unwrap_or(body).to_owned()
+}
+
 /// SCDF's name of an instance without the release.
 fn without_release(guid: &str) -> String {
     let Some((head, index)) = guid.rsplit_once('-') else { return guid.to_owned() };
@@ -84,13 +90,13 @@ impl System {
         if found["problems"] != Value::Array(Vec::new()) {
             return Err(format!("the metadata does not fit: {}", found["problems"]));
         }
-        let hashes: BTreeSet<String> = self
-            .apis()
-            .iter()
-            .map(|api| {
-                self.ask(api, "GET", "/debug/cachehash", None).map(|answer| answer.body).unwrap_or_default()
-            })
-            .collect();
+        let mut hashes = BTreeSet::new();
+        for api in self.apis() {
+            match self.ask(&api, "GET", "/debug/cachehash", None) {
+                Some(answer) if answer.status == 200 => drop(hashes.insert(hash_of(&answer.body))),
+                other => return Err(format!("{api} does not tell the hash of its copy: {other:?}")),
+            }
+        }
         if hashes.len() > 1 {
             return Err(format!("the servers' copies differ: {hashes:?}"));
         }

@@ -4,6 +4,12 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::wait::pause;
+
+/// How long a new leader of an ensemble is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What happens to the bytes of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,16 @@ pub struct Proxy {
 impl Proxy {
     /// Listens on a free port and passes on to `target`, which need not exist yet.
     pub fn start(target: SocketAddr) -> Proxy {
+        Proxy::start_with(target, Duration::ZERO)
+    }
+
+    /// As [`Proxy::start`], but waits for a target that does not listen yet. Members of an ensemble try again when their new
+    /// leader refuses a connection, and not when one that was accepted ends.
+    pub fn start_patient(target: SocketAddr) -> Proxy {
+        Proxy::start_with(target, PATIENCE)
+    }
+
+    fn start_with(target: SocketAddr, patience: Duration) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let state = State {
@@ -43,7 +59,7 @@ impl Proxy {
         };
         let shared = Arc::new((Mutex::new(state), Condvar::new()));
         let of_listener = shared.clone();
-        drop(std::thread::spawn(move || accept(&listener, target, &of_listener)));
+        drop(std::thread::spawn(move || accept(&listener, target, patience, &of_listener)));
         Proxy { addr, shared }
     }
 
@@ -88,7 +104,12 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn accept(listener: &TcpListener, target: SocketAddr, shared: &Arc<(Mutex<State>, Condvar)>) {
+fn accept(
+    listener: &TcpListener,
+    target: SocketAddr,
+    patience: Duration,
+    shared: &Arc<(Mutex<State>, Condvar)>,
+) {
     for client in listener.incoming() {
         let Ok(client) = client else { continue };
         if lock(&shared.0).is_closed {
@@ -100,7 +121,7 @@ fn accept(listener: &TcpListener, target: SocketAddr, shared: &Arc<(Mutex<State>
         let shared = shared.clone();
         // The connection to the target is made beside, because one that is held would hold all others up.
         drop(std::thread::spawn(move || {
-            let Ok(server) = TcpStream::connect(target) else { return };
+            let Some(server) = connect(target, patience) else { return };
             let (Ok(client_again), Ok(server_again)) = (client.try_clone(), server.try_clone()) else {
                 return;
             };
@@ -113,6 +134,17 @@ fn accept(listener: &TcpListener, target: SocketAddr, shared: &Arc<(Mutex<State>
             drop(std::thread::spawn(move || copy(server_again, client_again, &of_back, |state| state.back)));
             copy(client, server, &shared, |state| state.forth);
         }));
+    }
+}
+
+fn connect(target: SocketAddr, patience: Duration) -> Option<TcpStream> {
+    let began = Instant::now();
+    loop {
+        match TcpStream::connect(target) {
+            Ok(stream) => return Some(stream),
+            Err(_) if began.elapsed() < patience => pause(),
+            Err(_) => return None,
+        }
     }
 }
 

@@ -1,13 +1,22 @@
 //! The faults, by the names of the catalogue (A: definitions, B: leader, C: nodes, D: ZooKeeper, E: network, G: operations, H:
 //! placement), each with what must hold afterwards.
 
+mod apps;
+mod definitions;
+mod former;
 mod leader;
+mod movement;
+mod network;
 mod node;
+mod operations;
+mod placement;
+mod returning;
 mod store;
 mod zookeeper;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Plan, System, Wanted};
@@ -24,6 +33,8 @@ pub struct Context {
     pub seed: u64,
     /// Repeat as often as the catalogue says, instead of as often as fits into minutes.
     pub is_long: bool,
+    /// A fault that is built into the program, to see whether the scenario finds it out. Needs a build with the feature `mutants`.
+    pub mutant: Option<String>,
 }
 
 /// One fault.
@@ -72,7 +83,21 @@ impl fmt::Debug for Scenario {
 
 /// All scenarios, in the order of the catalogue.
 pub fn all() -> Vec<Scenario> {
-    [store::SCENARIOS, leader::SCENARIOS, node::SCENARIOS, zookeeper::SCENARIOS].concat()
+    [
+        store::SCENARIOS,
+        definitions::SCENARIOS,
+        leader::SCENARIOS,
+        former::SCENARIOS,
+        node::SCENARIOS,
+        apps::SCENARIOS,
+        returning::SCENARIOS,
+        zookeeper::SCENARIOS,
+        network::SCENARIOS,
+        operations::SCENARIOS,
+        movement::SCENARIOS,
+        placement::SCENARIOS,
+    ]
+    .concat()
 }
 
 /// The time in which a cluster with the fast profile comes to rest after the last fault: detection, fencing, start of a probe,
@@ -82,7 +107,9 @@ const REST: Duration = Duration::from_secs(40);
 impl Context {
     /// Starts a cluster with the probe registered.
     fn system(&self, plan: &Plan) -> Result<System, Failure> {
-        let system = System::start(&self.program, &self.probe, &self.folder, plan)
+        let mut plan = plan.clone();
+        plan.env.extend(self.mutant.iter().map(|name| ("FLOWKEEPER_MUTANT".to_owned(), name.clone())));
+        let system = System::start(&self.program, &self.probe, &self.folder, &plan)
             .ok_or_else(|| Failure::Skipped("Apache ZooKeeper cannot be had here".to_owned()))?;
         system.register_probe()?;
         Ok(system)
@@ -119,6 +146,15 @@ fn is_source(label: &str) -> bool {
 /// Fails with `what` unless it is so.
 fn ensure(is_so: bool, what: impl FnOnce() -> String) -> Outcome {
     if is_so { Ok(()) } else { Err(Failure::Broken(what())) }
+}
+
+/// Tells threads that go on until then that it is over, also when what they accompany panics.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Lets a fault last. The length of a fault is its point; nothing is concluded from it.

@@ -106,9 +106,11 @@ impl System {
             args.extend(plan.server_flags.iter().map(String::as_str));
             let mut role = system.role(&format!("server{own}"), &args);
             system.connect(&mut role);
-            system.spawn(&mut role);
             system.servers.push(role);
         }
+        // The first server makes the tree, which agents need. Then it gives way to one that finds all nodes there: those that arrive
+        // one by one are not used for a while.
+        system.start_server(0);
         for own in 0..plan.agents {
             let name = format!("n{own}");
             let mut args = vec!["agent", "--name", &name];
@@ -119,6 +121,8 @@ impl System {
             system.spawn(&mut role);
             system.agents.push(role);
         }
+        system.servers[0].stop();
+        (0..plan.servers).for_each(|own| system.start_server(own));
         Some(system)
     }
 
@@ -191,8 +195,9 @@ impl System {
 
     /// Kills everything on a node at once, as a power cut does: agent, shims, apps.
     pub fn kill_node(&mut self, own: usize) {
-        let pids = self.agents[own].instance_pids();
+        // The agent first, or it would start something meanwhile.
         self.agents[own].kill();
+        let pids = self.agents[own].instance_pids();
         pids.into_iter().filter(|pid| self.is_ours(*pid)).for_each(|pid| signal(pid, Signal::KILL));
     }
 
@@ -214,6 +219,15 @@ impl System {
 
     /// The probes that run, frozen ones included: SCDF's names of the instances, with their pids.
     pub fn probes(&self) -> BTreeMap<String, Vec<u32>> {
+        self.processes(false)
+    }
+
+    /// What stubborn probes left behind, in the same form.
+    pub fn children(&self) -> BTreeMap<String, Vec<u32>> {
+        self.processes(true)
+    }
+
+    fn processes(&self, of_children: bool) -> BTreeMap<String, Vec<u32>> {
         let mut found: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         let own = format!("\"oracle\":\"{}\"", self.oracle().display());
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -225,7 +239,8 @@ impl System {
             }
             let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
             let environ = String::from_utf8_lossy(&environ);
-            if !environ.contains(&own) {
+            // What a stubborn probe left behind is counted by itself.
+            if !environ.contains(&own) || environ.contains("PROBE_CHILD=1") != of_children {
                 continue;
             }
             let guid = environ
@@ -298,13 +313,25 @@ impl Role {
 
     /// Pids of shims and apps, as their folders tell.
     pub fn instance_pids(&self) -> Vec<u32> {
-        let states = fs::read_dir(self.folder.join("node/instances")).into_iter().flatten().flatten();
-        let states = states.filter_map(|entry| {
+        self.instances().into_values().flatten().collect()
+    }
+
+    /// Pids of shim and app of each instance, by the name of its folder (`<stream>~<app>~v<release>~<index>`).
+    pub fn instances(&self) -> BTreeMap<String, Vec<u32>> {
+        let folders = fs::read_dir(self.instances_folder()).into_iter().flatten().flatten();
+        let instances = folders.filter_map(|entry| {
             let text = fs::read(entry.path().join("state.json")).ok()?;
-            serde_json::from_slice::<serde_json::Value>(&text).ok()
+            let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
+            let pids = ["shim", "app"].map(|part| state[part]["pid"].as_u64());
+            let pids = pids.into_iter().flatten().filter_map(|pid| u32::try_from(pid).ok());
+            Some((entry.file_name().to_string_lossy().into_owned(), pids.collect()))
         });
-        let pids = states.flat_map(|state| ["shim", "app"].map(|part| state[part]["pid"].as_u64()));
-        pids.flatten().filter_map(|pid| u32::try_from(pid).ok()).collect()
+        instances.collect()
+    }
+
+    /// Where a node keeps what belongs to its instances.
+    pub fn instances_folder(&self) -> PathBuf {
+        self.folder.join("node/instances")
     }
 }
 
@@ -319,7 +346,8 @@ impl Drop for System {
             role.signal(Signal::CONT);
             role.kill();
         });
-        self.pids().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        let left = self.pids().into_iter().chain(self.children().into_values().flatten());
+        left.for_each(|pid| signal(pid, Signal::KILL));
     }
 }
 

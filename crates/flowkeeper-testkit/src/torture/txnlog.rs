@@ -25,6 +25,7 @@ pub enum Kind {
 }
 
 const HEAD: usize = 16;
+const ERROR: i32 = -1;
 const CREATE: i32 = 1;
 const DELETE: i32 = 2;
 const SET: i32 = 5;
@@ -122,10 +123,16 @@ fn operation(
             add(Kind::Delete, path, &[]);
         }
         MULTI => {
+            let mut parts = Vec::new();
             for _ in 0..body.int()? {
-                let kind = body.int()?;
-                let mut inner = Bytes(body.buffer()?);
-                let _ = operation(kind, &mut inner, zxid, session, writes);
+                parts.push((body.int()?, body.buffer()?));
+            }
+            // One that was refused is in the log too, with the error in the place of what could not be done: nothing of it happened.
+            if parts.iter().any(|(kind, _)| *kind == ERROR) {
+                return Some(());
+            }
+            for (kind, part) in parts {
+                let _ = operation(kind, &mut Bytes(part), zxid, session, writes);
             }
         }
         _ => {}
@@ -196,10 +203,16 @@ mod tests {
         multi.extend(buffer(&buffer(b"/x")));
         multi.extend(SET.to_be_bytes());
         multi.extend(buffer(&set(2)));
+        let mut refused = 2_i32.to_be_bytes().to_vec();
+        refused.extend(SET.to_be_bytes());
+        refused.extend(buffer(&set(1)));
+        refused.extend(ERROR.to_be_bytes());
+        refused.extend(buffer(&(-103_i32).to_be_bytes()));
         let mut log = vec![0; HEAD];
         log.extend(entry(1, SET, &set(1)));
         log.extend(entry(2, MULTI, &multi));
         log.extend(entry(3, SET, &set(1)));
+        log.extend(entry(4, MULTI, &refused));
         log.extend([0; 64]);
         fs::write(folder.path().join("log.1"), log).expect("written");
         let writes = read(folder.path());

@@ -89,7 +89,7 @@ fn running(fed: &mut Fed, incarnation: &str) {
 #[test]
 fn a_stream_is_deployed_when_its_live_node_says_so() {
     let mut fed = deployed();
-    assert_eq!(fed.phase(), Phase::Undeployed, "nothing is known of a node that is not there");
+    assert_eq!(fed.phase(), Phase::Partial, "nothing is known of a node that is not there");
     live(&mut fed, "one");
     assert_eq!(fed.phase(), Phase::Deploying);
     running(&mut fed, "one");
