@@ -8,7 +8,7 @@ use std::time::Duration;
 use flowkeeper_deploy::artifact::Artifacts;
 use flowkeeper_deploy::record::{VERSION, encode};
 use flowkeeper_deploy::seal::{self, SealRefused};
-use flowkeeper_zk::recipes::{self, AclPolicy, Auth, Connection, Keyring, Seal, Tls, Txn};
+use flowkeeper_zk::recipes::{self, AclPolicy, Auth, Connection, Keyring, Seal, Tls, Txn, TxnError};
 use tokio::net::TcpListener;
 use zookeeper_client::Error;
 
@@ -27,6 +27,8 @@ use crate::task::Tasks;
 
 /// Session timeout of a server. Leadership is fenced by versions, not by time, so it may be short.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// How often the presence of an earlier process is looked at again because it vanished while it was being replaced.
+const ANNOUNCE_TRIES: u32 = 3;
 /// How long a start waits for ZooKeeper.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -214,13 +216,17 @@ async fn announce(connection: &Connection, id: &str, api: &str) -> Result<(), St
     };
     record.extra.extend(seal::known_keys(connection));
     let failed = |error: &dyn std::fmt::Display| StartError::Announce(error.to_string());
-    let old = connection.client().check_stat(&path).await.map_err(|error| failed(&error))?;
-    let txn = old.map_or_else(Txn::new, |stat| Txn::new().delete(&path, stat.version));
-    connection
-        .commit(txn.create_ephemeral(&path, encode(&record)))
-        .await
-        .map(drop)
-        .map_err(|error| failed(&error))
+    let mut tries = 1;
+    loop {
+        let old = connection.client().check_stat(&path).await.map_err(|error| failed(&error))?;
+        let txn = old.map_or_else(Txn::new, |stat| Txn::new().delete(&path, stat.version));
+        match connection.commit(txn.create_ephemeral(&path, encode(&record))).await {
+            Ok(_) => return Ok(()),
+            // The session of the earlier process ended in between.
+            Err(TxnError::Refused { cause: Error::NoNode, .. }) if tries < ANNOUNCE_TRIES => tries += 1,
+            Err(error) => return Err(failed(&error)),
+        }
+    }
 }
 
 /// Announces this server again whenever its session was replaced.

@@ -44,8 +44,9 @@ pub struct Stream {
 pub async fn create(state: &AppState, request: &Create) -> Result<Option<Written>, Error> {
     let Create { name, definition: text, description, deploy } = request;
     let definition = check(state, name, text, description)?;
-    wait_destroyed(state, &[name.as_str()]).await;
     with_retry(&state.meta, &format!("stream '{name}'"), || async {
+        // Also when it is decided again: only then may this copy show that one of this name is being destroyed.
+        wait_destroyed(state, &[name.as_str()]).await;
         {
             let model = state.meta.model();
             check_registered(&model, &definition)?;

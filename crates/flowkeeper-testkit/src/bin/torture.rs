@@ -3,7 +3,8 @@
 //! Prints a line per scenario, for one that failed what was found and where its logs are, and at last `N passed, N failed`.
 //! `--list` only lists them, `--keep` keeps the logs of what passed too. A name chooses a scenario and its variants, one letter a
 //! group; without names the short selection runs, with `--long` all. `--mutant NAME` is for a program that was built with the
-//! feature `mutants`: it turns that fault on, and the scenario should fail.
+//! feature `mutants`: it turns that fault on, and the scenario should fail. With `--retry` a scenario that failed is run once more, and a
+//! line beginning with `note:` says so: limits of time are missed on a busy machine.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ struct Asked {
     is_long: bool,
     is_list: bool,
     is_keep: bool,
+    is_retry: bool,
     mutant: Option<String>,
     names: Vec<String>,
 }
@@ -65,7 +67,12 @@ fn main() -> ExitCode {
             is_long: asked.is_long,
             mutant: asked.mutant.clone(),
         };
-        match run(&scenario, &context) {
+        let mut outcome = run(&scenario, &context);
+        if asked.is_retry && matches!(outcome, Err(Failure::Broken(_))) {
+            say(&format!("note: {} failed and is run once more", scenario.name));
+            outcome = run(&scenario, &context);
+        }
+        match outcome {
             Ok(()) => {
                 passed += 1;
                 if !asked.is_keep {
@@ -129,6 +136,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--folder" => asked.folder = Some(value()?.into()),
             "--seed" => asked.seed = Some(value()?.parse().map_err(|_| "--seed needs a number".to_owned())?),
             "--mutant" => asked.mutant = Some(value()?),
+            "--retry" => asked.is_retry = true,
             "--long" => asked.is_long = true,
             "--keep" => asked.is_keep = true,
             "--list" => asked.is_list = true,

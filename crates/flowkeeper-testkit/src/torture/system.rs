@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use super::ensemble::{Ensemble, Ticks};
 use super::proxy::Proxy;
-use crate::dev::{is_alive, signal};
+use crate::dev::{is_alive, signal, until_gone};
 
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
@@ -197,8 +197,11 @@ impl System {
     pub fn kill_node(&mut self, own: usize) {
         // The agent first, or it would start something meanwhile.
         self.agents[own].kill();
-        let pids = self.agents[own].instance_pids();
-        pids.into_iter().filter(|pid| self.is_ours(*pid)).for_each(|pid| signal(pid, Signal::KILL));
+        let pids: Vec<u32> =
+            self.agents[own].instance_pids().into_iter().filter(|pid| self.is_ours(*pid)).collect();
+        pids.iter().for_each(|pid| signal(*pid, Signal::KILL));
+        // The kernel takes its time, in which they would count as running.
+        until_gone(pids);
     }
 
     /// Stops everything on a node in its tracks, as a paused virtual machine, or lets it go on.

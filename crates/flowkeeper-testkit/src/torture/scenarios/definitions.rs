@@ -110,8 +110,7 @@ fn sizes(context: &Context) -> Outcome {
         })?;
         system.request("DELETE", &format!("/streams/definitions/{name}"), None)?;
     }
-    let lines: Vec<String> =
-        (0..5_000).map(|app| format!("source.many{app}=file://{}", system.probe.display())).collect();
+    let lines: Vec<String> = (0..5_000).map(|app| format!("source.many{app}=file:///many-1.0.jar")).collect();
     let body = format!("force=true&apps={}", lines.join("%0A"));
     let headers = [("Content-Type", "application/x-www-form-urlencoded")];
     let answer = crate::http::exchange(&api, "POST", "/apps", &headers, Some(&body));

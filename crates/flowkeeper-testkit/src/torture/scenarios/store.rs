@@ -180,7 +180,7 @@ fn act(api: &str, name: &str, text: &str, definition: &str, choice: usize) -> Op
     };
     // "Somebody else changes it at the same time", "somebody holds its lock" say nothing about the state.
     let says = |what: &str| answer.as_ref().is_some_and(|answer| answer.body.contains(what));
-    if says("ConcurrentModificationException") || says("is locked by") {
+    if says("ConcurrentModificationException") || says("LockedException") {
         return None;
     }
     let outcome = outcome(&op, answer.as_ref());
