@@ -327,7 +327,8 @@ async fn a_key_that_is_taken_out_too_early_is_missed_at_the_start() {
     let ran = cluster.refused_server(&with_keys);
     let last = ran.stderr.lines().last().unwrap_or_default();
     assert!(ran.code == 5 && last.contains("put the former key back"), "{ran:?}");
-    assert!(ran.stderr.lines().count() <= 2, "not a line for each document: {ran:?}");
+    // The follower, the leader if it got that far, and the end may each say a line; documents are dozens.
+    assert!(ran.stderr.lines().count() <= 4, "not a line for each document: {ran:?}");
     cluster.file("keys", &format!("{second}\n{first}\n"));
     drop(cluster.server(&with_keys));
 }
