@@ -33,7 +33,6 @@ pub mod health;
 pub mod instance;
 pub mod lease;
 pub mod machine;
-mod mutant;
 pub mod port;
 pub mod process;
 pub mod properties;

@@ -22,7 +22,6 @@ mod leader;
 mod link;
 pub mod meta;
 mod metrics;
-mod mutant;
 mod reconcile;
 pub mod run;
 pub mod state;

@@ -10,7 +10,7 @@
 //! What this crate never does: it writes no quorum protocol (who needs several servers runs Apache ZooKeeper),
 //! it knows nothing of streams or deployments, and its server never uses a client.
 
-mod mutant;
+pub mod mutant;
 pub mod proto;
 pub mod recipes;
 pub mod server;

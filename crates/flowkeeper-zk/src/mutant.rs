@@ -1,9 +1,9 @@
 //! Faults that can be built in on purpose, to see whether the fault suite finds them out. Without the feature `mutants` there are
-//! none.
+//! none. The crates above use this switch, too.
 
 /// Whether the fault `name` is on: `FLOWKEEPER_MUTANT` names it.
 #[cfg(feature = "mutants")]
-pub(crate) fn is(name: &str) -> bool {
+pub fn is(name: &str) -> bool {
     static ON: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| {
         #[expect(clippy::disallowed_methods, reason = "a switch for tests, on purpose not a setting")]
         std::env::var("FLOWKEEPER_MUTANT").ok()
@@ -13,6 +13,6 @@ pub(crate) fn is(name: &str) -> bool {
 
 /// Whether the fault `name` is on: never.
 #[cfg(not(feature = "mutants"))]
-pub(crate) const fn is(_name: &str) -> bool {
+pub const fn is(_name: &str) -> bool {
     false
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use flowkeeper_engine::model::{InstanceId, NodeId};
+use flowkeeper_zk::mutant;
 use flowkeeper_zk::recipes::{Batch, LinkState, TreeFollower, TxnError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -19,7 +20,6 @@ use super::{Options, RETRY, StopMode};
 use crate::instance::{Job, Node, Reported, live};
 use crate::lease::{LeaseFile, now_ns};
 use crate::machine::{Meter, lacks_room};
-use crate::mutant;
 use crate::record::{AssignmentRecord, Exclusivity, Order, decode};
 use crate::task::spawn;
 use crate::znode;

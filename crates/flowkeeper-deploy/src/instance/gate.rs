@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
+use flowkeeper_zk::mutant;
 use tokio::time::sleep;
 
 use super::{Leases, Life, StartError, passing};
 use crate::lease::{LeaseFile, now_ns};
-use crate::mutant;
 use crate::record::{AssignmentRecord, Order, StatusState, decode};
 use crate::znode;
 

@@ -9,6 +9,7 @@ use flowkeeper_deploy::{rollout, znode};
 use flowkeeper_engine::model::{Desired, InstanceId, NodeId, Placement, Resources, Want};
 use flowkeeper_engine::planner::{Action, Plan, plan_with};
 use flowkeeper_engine::rollout::Rollout;
+use flowkeeper_zk::mutant;
 use flowkeeper_zk::recipes::{Leadership, Txn, TxnError};
 use futures::StreamExt;
 use tokio::time::Instant;
@@ -18,7 +19,6 @@ use crate::clock;
 use crate::meta::record::StateRecord;
 use crate::meta::{Dirty, Meta, Model, Versioned};
 use crate::metrics::Metrics;
-use crate::mutant;
 
 /// Time between two looks at everything.
 const FULL_PASS: Duration = Duration::from_secs(30);
@@ -136,7 +136,10 @@ impl Streams<'_> {
     /// One pass over one stream.
     async fn reconcile(&self, name: String) -> Result<(), Deposed> {
         self.metrics.reconciles.inc();
-        let Some(Decision { txns, lost, _reserved }) = self.decide(&name) else { return Ok(()) };
+        let Some(Decision { txns, lost, _reserved }) = self.decide(&name) else {
+            self.failures().remove(&name);
+            return Ok(());
+        };
         if self.has_returned(&lost).await {
             // The model is about to show it, and then this stream is looked at again.
             return Ok(());
@@ -195,6 +198,7 @@ impl Streams<'_> {
         let desired = model.desired(name).unwrap_or_else(gone);
         let state = model.states.get(name);
         if stream.is_none() && state.is_none() && model.assignments_of(name).next().is_none() {
+            self.unplaced().remove(name);
             return None;
         }
         let placement = state.map(|state| state.record.placement());
