@@ -12,51 +12,63 @@
 //! acknowledged that could be lost.
 //!
 //! [`start`] recovers, binds and serves; [`Server`] is the handle. It speaks all client operations of Apache
-//! ZooKeeper 3.9 except reconfiguration, SASL and quotas.
+//! ZooKeeper 3.9 except reconfiguration, and takes them over TLS too.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 mod acl;
+mod admin;
+mod apache;
+mod complaints;
 mod config;
 mod conn;
 mod core;
 mod error;
+mod facts;
 mod journal;
 mod listener;
 mod ops;
+mod quota;
+mod sasl;
 mod sessions;
 mod state;
 mod stats;
 mod storage;
 mod task;
+mod tls;
+pub mod tools;
 mod tree;
 mod watches;
+pub mod zoo_cfg;
 
-pub use config::Config;
+pub use config::{Admin, ClientAuth, Config, Sasl, Tls, TlsVersion};
 pub use error::Error;
 pub use stats::Stats;
 pub use storage::log::Durability;
 pub use storage::recovery::{Recovery, TornTail};
 
 use self::core::{Clock, Core, Input, LogLink, Snapshots};
-use listener::Acceptor;
+use complaints::Complaints;
+use listener::{Doors, Reception, Seats};
 use state::State;
 use stats::Counters;
 use storage::log::LogWriter;
+use storage::space::Space;
 use storage::{Folder, log, recovery};
 
 /// Messages that may wait for the core. Each holds one read's worth of frames at most.
 const CORE_QUEUE: usize = 1024;
 /// Rounds that may wait for the log; then the core waits too.
 const LOG_QUEUE: usize = 256;
+/// A connection that has no session, or has not finished its TLS handshake, is closed after this time.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long connections get to say goodbye when the server stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -65,6 +77,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
+    secure_addr: Option<SocketAddr>,
+    admin_addr: Option<SocketAddr>,
+    metrics_addr: Option<SocketAddr>,
     recovery: Recovery,
     counters: Arc<Counters>,
     core: mpsc::Sender<Input>,
@@ -86,15 +101,17 @@ pub struct Server {
 /// Cancelled before it returns, it leaves nothing running once the recovery under way is through.
 pub async fn start(config: Config) -> Result<Server, Error> {
     config.validate()?;
-    let listen = config.listen;
+    // Before the data are read, which may take longer.
+    let certificates = listener::certificates(&config).await?;
     let (folder, state, recovery) = task::blocking("recovery", {
         let config = config.clone();
         move || recover(&config)
     })
     .await??;
-    let failed_to_listen = |source| Error::Listen { addr: listen, source: Arc::new(source) };
-    let listener = TcpListener::bind(listen).await.map_err(failed_to_listen)?;
-    let addr = listener.local_addr().map_err(failed_to_listen)?;
+    let doors = Doors::open(&config, certificates).await?;
+    let (addr, secure_addr) = (doors.plain.or(doors.secure).unwrap_or(config.listen), doors.secure);
+    let http = admin::Listeners::bind(&config).await?;
+    let (admin_addr, metrics_addr) = (http.admin_addr(), http.metrics_addr());
     log_recovery(&recovery, addr);
 
     let (core, inputs) = mpsc::channel(CORE_QUEUE);
@@ -111,18 +128,25 @@ pub async fn start(config: Config) -> Result<Server, Error> {
             let size = size.map_or(0, |file| file.len());
             let at = recovery.snapshot.unwrap_or(0);
             let snapshots =
-                Snapshots::new(Arc::clone(&folder), core.downgrade(), recovery.log_bytes, size, at);
-            (Some(start_log(folder, config.durability, core.downgrade())?), Some(snapshots))
+                Snapshots::new(Arc::clone(&folder), core.downgrade(), recovery.log_bytes, size, at)
+                    .after(config.snapshot_after);
+            let next = recovery.zxid + 1;
+            let log = start_log(folder, next, config.durability, core.downgrade(), Arc::clone(&counters))?;
+            (Some(log), Some(snapshots))
         }
     };
-    let thread = Core::new(
-        Config { listen: addr, ..config.clone() },
-        state,
-        clock,
-        log,
-        snapshots,
-        Arc::clone(&counters),
-    );
+    let complaints = Arc::new(Complaints::default());
+    let mut served = Config { listen: addr, ..config.clone() };
+    if let Some(tls) = &mut served.tls {
+        tls.listen = secure_addr;
+    }
+    let shared = admin::Shared {
+        config: Arc::new(served.clone()),
+        core: core.clone(),
+        counters: Arc::clone(&counters),
+    };
+    let thread =
+        Core::new(served, state, clock, log, snapshots, Arc::clone(&counters), Arc::clone(&complaints));
     let halt = stopping.clone();
     drop(task::spawn_thread("zk-core", move || {
         let result = thread.run(inputs);
@@ -136,25 +160,57 @@ pub async fn start(config: Config) -> Result<Server, Error> {
     })?);
 
     let tracker = TaskTracker::new();
-    let acceptor = Acceptor {
-        listener,
+    doors.serve(&Reception {
+        seats: Arc::new(Seats::new(config.max_connections_per_client, config.max_connections)),
         core: core.clone(),
-        limits: conn::Limits { max_frame: config.max_frame, write_time: config.max_session_timeout },
-        max_per_client: config.max_connections_per_client,
+        limits: conn::Limits {
+            max_frame: config.max_frame,
+            write_time: config.max_session_timeout,
+            handshake_time: HANDSHAKE,
+        },
         counters: Arc::clone(&counters),
+        complaints,
         tracker: tracker.clone(),
         ends: conn::Ends { stopping: stopping.clone(), abandoned: abandoned.clone() },
-    };
-    task::spawn(&tracker, acceptor.run());
+    });
+    http.serve(&shared, &tracker, &stopping);
     task::spawn(&tracker, listener::tick(config.tick, core.clone(), stopping.clone()));
     let (stopping, abandoned) = (stopping.drop_guard(), abandoned.drop_guard());
-    Ok(Server { addr, recovery, counters, core, finished, failure, tracker, stopping, abandoned })
+    Ok(Server {
+        addr,
+        secure_addr,
+        admin_addr,
+        metrics_addr,
+        recovery,
+        counters,
+        core,
+        finished,
+        failure,
+        tracker,
+        stopping,
+        abandoned,
+    })
 }
 
 impl Server {
-    /// Where the server listens, with the port it got.
+    /// Where the server listens, with the port it got: for TLS alone if it listens nowhere else.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where the server listens for TLS alone, if it does.
+    pub fn secure_addr(&self) -> Option<SocketAddr> {
+        self.secure_addr
+    }
+
+    /// Where the HTTP side for operators listens, if it does.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
+    }
+
+    /// Where the metrics alone are served, if they are.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// What the start found in the data folder.
@@ -217,7 +273,7 @@ fn recover(config: &Config) -> Result<Recovered, Error> {
             Ok((None, state, recovery))
         }
         Some(path) => {
-            let folder = Folder::open(path)?;
+            let folder = Folder::open_with_log(path, config.log.as_deref())?.keeping(config.kept_snapshots);
             let (state, recovery) = recovery::recover(&folder, tick, wall)?;
             Ok((Some(Arc::new(folder)), state, recovery))
         }
@@ -226,14 +282,20 @@ fn recover(config: &Config) -> Result<Recovered, Error> {
 
 fn start_log(
     folder: Arc<Folder>,
+    next: i64,
     durability: Durability,
     core: mpsc::WeakSender<Input>,
+    counters: Arc<Counters>,
 ) -> Result<LogLink, Error> {
     let (batches, waiting) = std::sync::mpsc::sync_channel(LOG_QUEUE);
     let done = Arc::new(AtomicU64::new(0));
     let released = Arc::clone(&done);
+    let space = Arc::new(Space::default());
+    let mut writer = LogWriter::new(folder, Arc::clone(&space), next).timed(counters);
+    // Before the first write is taken: a full disk must be known by then.
+    writer.prepare()?;
     let thread = task::spawn_thread("zk-log", move || {
-        let result = log::run(LogWriter::new(folder), &waiting, durability, &released);
+        let result = log::run(writer, &waiting, durability, &released);
         // Hang up first: the core may be waiting to send.
         drop(waiting);
         if let (Err(_), Some(core)) = (&result, core.upgrade()) {
@@ -242,7 +304,7 @@ fn start_log(
         }
         result
     })?;
-    Ok(LogLink { batches, done, thread, sent: 0 })
+    Ok(LogLink { batches, done, thread, sent: 0, space })
 }
 
 fn log_recovery(recovery: &Recovery, addr: SocketAddr) {

@@ -26,6 +26,9 @@ pub(crate) fn run(args: Vec<String>, env: BTreeMap<String, String>) -> Result<i3
         }
     };
     let Some((name, matches)) = matches.subcommand() else { return Ok(2) };
+    if let ("zookeeper", Some((tool, matches))) = (name, matches.subcommand()) {
+        return roles::zookeeper_tools::run(tool, matches, &env);
+    }
     let load = |role| {
         let settings = Settings::load(role, matches, &env)?;
         logging::start(&settings)?;
@@ -65,7 +68,7 @@ fn command() -> Command {
         .subcommand(role("dev", Role::Dev, "Everything in one process: API, agent, embedded ZooKeeper and broker"))
         .subcommand(role("server", Role::Server, "The REST API; one of all servers leads"))
         .subcommand(role("agent", Role::Agent, "Runs app instances on this node"))
-        .subcommand(role("zookeeper", Role::Zookeeper, "The embedded ZooKeeper server alone"))
+        .subcommand(role("zookeeper", Role::Zookeeper, "The embedded ZooKeeper server alone").subcommands(roles::zookeeper_tools::commands()))
         .subcommand(role("broker", Role::Broker, "The embedded Kafka-protocol broker alone"))
         .subcommand(
             Command::new("run")

@@ -46,11 +46,19 @@ impl Folder {
             Some(folder) => folder.path().to_owned(),
             None => settings.path("data").map_or_else(|| default_path(role, env), Ok)?,
         };
+        Ok(Folder { ephemeral, ..Folder::at(path)? })
+    }
+
+    /// Opens the folder at `path`.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub(crate) fn at(path: PathBuf) -> Result<Folder, Failure> {
         let path = std::path::absolute(path).map_err(Failure::failed)?;
         fs::create_dir_all(&path).map_err(|error| unusable(&path, &error))?;
         let lock = lock(&path)?;
         check_format(&path)?;
-        Ok(Folder { path, _lock: lock, ephemeral })
+        Ok(Folder { path, _lock: lock, ephemeral: None })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -80,7 +88,11 @@ impl Folder {
 const DYING: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 
-fn default_path(role: &str, env: &BTreeMap<String, String>) -> Result<PathBuf, Failure> {
+/// Where `role` keeps its data when nobody says where.
+///
+/// # Errors
+/// When there is no home.
+pub(crate) fn default_path(role: &str, env: &BTreeMap<String, String>) -> Result<PathBuf, Failure> {
     let home = env.get("HOME").filter(|home| !home.is_empty());
     let home =
         home.ok_or_else(|| Failure::usage("there is no HOME to keep data in; say where with --data DIR"))?;

@@ -9,6 +9,7 @@ mod secrets;
 pub(crate) mod server;
 mod sources;
 pub(crate) mod zookeeper;
+pub(crate) mod zookeeper_tools;
 
 use std::future::Future;
 

@@ -2,15 +2,17 @@
 //!
 //! Order, later ones winning: default, file (`--config FILE`), environment (`FLOWKEEPER_…`), flag. An unknown key of the file
 //! or an unknown `FLOWKEEPER_` variable is an error that names it and the nearest known one. The file may also name repositories
-//! and registries as Data Flow's own configuration does ([`scdf`]).
+//! and registries as Data Flow's own configuration does ([`scdf`]). For the role `zookeeper` a file whose name does not end in
+//! `.toml` is Apache's `zoo.cfg`, which that role reads by itself.
 
 mod scdf;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::exit::Failure;
@@ -26,13 +28,28 @@ const OTHER_VARIABLES: &[&str] =
 #[derive(Debug)]
 pub(crate) struct Settings {
     values: BTreeMap<&'static str, String>,
+    /// Settings that somebody gave; the others have their defaults.
+    given: BTreeSet<&'static str>,
+    zoo_cfg: Option<PathBuf>,
+    properties: Vec<String>,
 }
 
 /// The flags of `role`, for its command.
 pub(crate) fn args(role: Role) -> Vec<Arg> {
     let of_role = TABLE.iter().filter(|setting| setting.roles.contains(&role));
     let mut args: Vec<Arg> = of_role.map(Setting::arg).collect();
-    args.push(Arg::new("config").long("config").value_name("FILE").help("Read settings from this TOML file"));
+    let config = Arg::new("config").long("config").value_name("FILE");
+    if role == Role::Zookeeper {
+        args.push(
+            config.help("Read settings from this file: Apache's zoo.cfg, or TOML if its name ends in .toml"),
+        );
+        let property = Arg::new("property").short('D').value_name("KEY=VALUE").action(ArgAction::Append);
+        args.push(
+            property.help("One setting of zoo.cfg, with or without 'zookeeper.'; it wins over the file"),
+        );
+    } else {
+        args.push(config.help("Read settings from this TOML file"));
+    }
     args
 }
 
@@ -70,16 +87,21 @@ impl Settings {
         env: &BTreeMap<String, String>,
     ) -> Result<Settings, Failure> {
         let mut values = BTreeMap::new();
+        let mut given = BTreeSet::new();
         let of_role = || TABLE.iter().filter(|setting| setting.roles.contains(&role));
         for setting in of_role() {
             if let Some(default) = setting.default {
                 values.insert(setting.key, default.to_owned());
             }
         }
-        if let Some(file) = matches.get_one::<String>("config") {
+        let file = matches.get_one::<String>("config");
+        let zoo_cfg =
+            file.filter(|file| role == Role::Zookeeper && !file.ends_with(".toml")).map(PathBuf::from);
+        if let Some(file) = file.filter(|_| zoo_cfg.is_none()) {
             for (key, value) in read_file(Path::new(file))? {
                 let setting = find(&key).ok_or_else(|| unknown(&format!("{file}: the key"), &key))?;
                 values.insert(setting.key, setting.check(&value, &format!("{file}: {key}"))?);
+                given.insert(setting.key);
             }
         }
         for (variable, value) in env {
@@ -95,8 +117,12 @@ impl Settings {
             let setting =
                 find_variable(variable).ok_or_else(|| unknown("the environment variable", variable))?;
             values.insert(setting.key, setting.check(value, variable)?);
+            given.insert(setting.key);
         }
         for setting in of_role() {
+            if matches.value_source(setting.key) == Some(ValueSource::CommandLine) {
+                given.insert(setting.key);
+            }
             match setting.value {
                 Value::Switch if matches.get_flag(setting.key) => {
                     values.insert(setting.key, "true".to_owned());
@@ -115,7 +141,24 @@ impl Settings {
                 }
             }
         }
-        Ok(Settings { values })
+        let properties = if role == Role::Zookeeper { matches.get_many::<String>("property") } else { None };
+        let properties = properties.into_iter().flatten().cloned().collect();
+        Ok(Settings { values, given, zoo_cfg, properties })
+    }
+
+    /// Whether anybody gave this setting, so that it does not just have its default.
+    pub(crate) fn is_given(&self, key: &str) -> bool {
+        self.given.contains(key)
+    }
+
+    /// The file of Apache's form that the role `zookeeper` is to read.
+    pub(crate) fn zoo_cfg(&self) -> Option<&Path> {
+        self.zoo_cfg.as_deref()
+    }
+
+    /// Single settings of that form, as `key=value`.
+    pub(crate) fn properties(&self) -> &[String] {
+        &self.properties
     }
 
     /// The text of a setting, if it has one.

@@ -40,6 +40,10 @@ pub enum ErrorCode {
     NoWatcher = -121,
     /// Reconfiguration is switched off.
     ReconfigDisabled = -123,
+    /// The server serves authenticated clients only; the session is closed.
+    SessionClosedRequireSaslAuth = -124,
+    /// The node's subtree may not grow further.
+    QuotaExceeded = -125,
 }
 
 impl ErrorCode {

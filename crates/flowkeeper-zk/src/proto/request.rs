@@ -105,6 +105,9 @@ pub enum Request<'a> {
     },
     Auth {
         scheme: Cow<'a, str>,
+        token: Option<&'a [u8]>,
+    },
+    Sasl {
         token: &'a [u8],
     },
     SetWatches(SetWatches<'a>),
@@ -219,8 +222,9 @@ impl<'a> Request<'a> {
             op::REMOVE_WATCHES => Self::RemoveWatches { path: d.string()?, kind: WatcherType::decode(d)? },
             op::AUTH => {
                 d.i32()?;
-                Self::Auth { scheme: d.string()?, token: d.buffer()?.unwrap_or_default() }
+                Self::Auth { scheme: d.string()?, token: d.buffer()? }
             }
+            op::SASL => Self::Sasl { token: d.buffer()?.ok_or(DecodeError::BadLength(-1))? },
             op::SET_WATCHES | op::SET_WATCHES2 => Self::SetWatches(SetWatches::decode(op, d)?),
             op::GET_EPHEMERALS => Self::GetEphemerals { prefix: d.string()? },
             op::GET_ALL_CHILDREN_NUMBER => Self::GetAllChildrenNumber { path: d.string()? },
@@ -259,6 +263,7 @@ impl<'a> Request<'a> {
             Self::CheckWatches { .. } => op::CHECK_WATCHES,
             Self::RemoveWatches { .. } => op::REMOVE_WATCHES,
             Self::Auth { .. } => op::AUTH,
+            Self::Sasl { .. } => op::SASL,
             Self::SetWatches(set) => set.op,
             Self::GetEphemerals { .. } => op::GET_EPHEMERALS,
             Self::GetAllChildrenNumber { .. } => op::GET_ALL_CHILDREN_NUMBER,
@@ -314,8 +319,9 @@ impl<'a> Request<'a> {
             Self::Auth { scheme, token } => {
                 e.i32(0);
                 e.string(scheme);
-                e.buffer(Some(token));
+                e.buffer(*token);
             }
+            Self::Sasl { token } => e.buffer(Some(token)),
             Self::SetWatches(set) => set.encode(e),
             Self::AddWatch { path, recursive } => {
                 e.string(path);
@@ -394,7 +400,14 @@ fn decode_multi<'a>(
         if !allowed(op) {
             return Err(DecodeError::BadMultiOp(op));
         }
-        ops.push(Request::decode_from(op, d)?);
+        let op = Request::decode_from(op, d)?;
+        if let Request::Create(Create { flags, op: kind, .. }) = &op
+            && *kind != op::CREATE_TTL
+            && !(op::create_flags::PERSISTENT..=op::create_flags::TTL_SEQUENTIAL).contains(flags)
+        {
+            return Err(DecodeError::BadCreateFlags(*flags));
+        }
+        ops.push(op);
     }
 }
 
@@ -480,8 +493,8 @@ mod tests {
             path().prop_map(|path| Request::Sync { path }),
             path().prop_map(|path| Request::GetAllChildrenNumber { path }),
             path().prop_map(|prefix| Request::GetEphemerals { prefix }),
-            (path(), data())
-                .prop_map(|(scheme, token)| Request::Auth { scheme, token: token.unwrap_or_default() }),
+            (path(), data()).prop_map(|(scheme, token)| Request::Auth { scheme, token }),
+            data().prop_map(|token| Request::Sasl { token: token.unwrap_or_default() }),
             (any::<bool>(), any::<i64>(), paths(), paths(), paths(), paths(), paths()).prop_map(
                 |(two, relative_zxid, data, exist, child, persistent, recursive)| {
                     let op = if two { op::SET_WATCHES2 } else { op::SET_WATCHES };

@@ -1,14 +1,14 @@
 //! Who may do what: interned ACL lists, the identities of a connection, and checks of one against the other.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
-
-use base64::Engine as _;
-use sha1::{Digest as _, Sha1};
 
 use crate::proto::acl::{self, Acl, AclVector, put_acl};
 use crate::proto::{DecodeError, Decoder, Encoder, ErrorCode};
+
+mod identities;
+
+pub(crate) use identities::{Identities, Schemes};
 
 /// Number of an ACL list in its [`AclTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -188,139 +188,6 @@ impl AclTable {
     }
 }
 
-/// Who a connection is: its address, and whatever it authenticated as.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Identities {
-    list: Vec<(String, String)>,
-    is_super: bool,
-}
-
-impl Identities {
-    pub(crate) fn from_address(ip: IpAddr) -> Self {
-        Self { list: vec![("ip".into(), ip.to_canonical().to_string())], is_super: false }
-    }
-
-    /// The server's own hand, which may do everything.
-    pub(crate) fn server() -> Self {
-        Self { list: Vec::new(), is_super: true }
-    }
-
-    /// Adds what an auth packet proves.
-    ///
-    /// # Errors
-    /// [`ErrorCode::AuthFailed`] for an unknown scheme or a token that is not text.
-    pub(crate) fn authenticate(
-        &mut self,
-        scheme: &str,
-        token: &[u8],
-        super_digest: Option<&str>,
-    ) -> Result<(), ErrorCode> {
-        match scheme {
-            // Every connection has its address already.
-            "ip" => Ok(()),
-            "digest" => {
-                let text = std::str::from_utf8(token).map_err(|_| ErrorCode::AuthFailed)?;
-                let id = digest(text);
-                if super_digest == Some(id.as_str()) {
-                    self.is_super = true;
-                    self.add("super", "");
-                }
-                self.add("digest", &id);
-                Ok(())
-            }
-            _ => Err(ErrorCode::AuthFailed),
-        }
-    }
-
-    fn add(&mut self, scheme: &str, id: &str) {
-        if !self.list.iter().any(|(s, i)| s == scheme && i == id) {
-            self.list.push((scheme.into(), id.into()));
-        }
-    }
-
-    /// Scheme and user of each identity, without secrets.
-    pub(crate) fn users(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.list.iter().map(|(scheme, id)| match scheme.as_str() {
-            "digest" => (scheme.as_str(), id.split(':').next().unwrap_or_default()),
-            _ => (scheme.as_str(), id.as_str()),
-        })
-    }
-
-    pub(crate) fn is_super(&self) -> bool {
-        self.is_super
-    }
-
-    fn matches(&self, scheme: &str, id: &str) -> bool {
-        self.list
-            .iter()
-            .any(|(s, mine)| s == scheme && if s == "ip" { ip_matches(mine, id) } else { mine == id })
-    }
-
-    /// Checks a list and replaces `auth` entries by the caller's identities.
-    fn resolve(&self, entries: Vec<Acl>) -> Result<Vec<Acl>, ErrorCode> {
-        let mut resolved: Vec<Acl> = Vec::with_capacity(entries.len());
-        let mut add = |acl: Acl| {
-            if !resolved.contains(&acl) {
-                resolved.push(acl);
-            }
-        };
-        for entry in entries {
-            let valid = match entry.scheme.as_str() {
-                "world" => entry.id == "anyone",
-                "digest" => entry.id.split(':').count() == 2,
-                "ip" => parse_network(&entry.id).is_some(),
-                "auth" => {
-                    let mut any = false;
-                    for (scheme, id) in self.list.iter().filter(|(scheme, _)| scheme == "digest") {
-                        any = true;
-                        add(Acl { perms: entry.perms, scheme: scheme.clone(), id: id.clone() });
-                    }
-                    if any {
-                        continue;
-                    }
-                    false
-                }
-                _ => false,
-            };
-            if !valid {
-                return Err(ErrorCode::InvalidAcl);
-            }
-            add(entry);
-        }
-        if resolved.is_empty() { Err(ErrorCode::InvalidAcl) } else { Ok(resolved) }
-    }
-}
-
-/// `user:password` as it stands in ACLs: the user, and the base64 of the SHA-1 of the whole.
-fn digest(text: &str) -> String {
-    let user = text.split(':').next().unwrap_or_default();
-    let hash = base64::engine::general_purpose::STANDARD.encode(Sha1::digest(text.as_bytes()));
-    format!("{user}:{hash}")
-}
-
-/// An address with optional prefix length, as bytes and bits.
-fn parse_network(text: &str) -> Option<(Vec<u8>, usize)> {
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits.parse::<usize>().ok()?)),
-        None => (text, None),
-    };
-    let bytes = match address.parse::<IpAddr>().ok()? {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    };
-    let all = bytes.len() * 8;
-    let bits = bits.unwrap_or(all);
-    (bits <= all).then_some((bytes, bits))
-}
-
-fn ip_matches(mine: &str, network: &str) -> bool {
-    let (Some((mine, _)), Some((network, bits))) = (parse_network(mine), parse_network(network)) else {
-        return false;
-    };
-    let bit = |bytes: &[u8], n: usize| bytes[n / 8] >> (7 - n % 8) & 1;
-    mine.len() == network.len() && (0..bits).all(|n| bit(&mine, n) == bit(&network, n))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,11 +205,6 @@ mod tests {
     fn intern(table: &mut AclTable, who: &Identities, entries: &[Acl]) -> Result<AclId, ErrorCode> {
         let bytes = raw(entries);
         table.intern(AclVector::decode(&mut Decoder::new(&bytes)).unwrap(), who)
-    }
-
-    #[test]
-    fn digests_are_the_ones_everybody_computes() {
-        assert_eq!(digest("super:test"), "super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
     }
 
     #[test]
@@ -376,16 +238,6 @@ mod tests {
         assert_eq!(ids, ["a", "b"]);
         assert!(list.allows(acl::ADMIN, &who));
         assert!(!list.allows(acl::ALL, &Identities::from_address([127, 0, 0, 1].into())));
-    }
-
-    #[test]
-    fn addresses_match_by_prefix_and_family() {
-        assert!(ip_matches("10.1.2.3", "10.1.0.0/16"));
-        assert!(!ip_matches("10.2.2.3", "10.1.0.0/16"));
-        assert!(ip_matches("10.1.2.3", "10.1.2.3"));
-        assert!(ip_matches("10.1.2.3", "0.0.0.0/0"));
-        assert!(!ip_matches("::1", "0.0.0.0/0"));
-        assert!(ip_matches("fe80::1", "fe80::/10"));
     }
 
     #[test]

@@ -2,44 +2,64 @@
 //!
 //! The connection's task knows frames and nothing of their content. It hands whole frames to the core and
 //! writes what the core releases. Two limits bound its memory: a window of requests that are not answered
-//! yet, and the bytes that wait to be written. At the first the task stops reading, so a client that does not
-//! read its replies is slowed down by TCP. Notifications are not requests; a connection on which they pile up
-//! is closed by the core.
+//! yet, in number and in bytes, and the bytes that wait to be written. At the first the task stops reading, so a
+//! client that does not read its replies is slowed down by TCP, and dropped when it takes nothing for long.
+//! Notifications are not requests; a connection on which they pile up is closed by the core.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::complaints::Complaints;
 use super::core::Input;
 use super::stats::Counters;
 use super::watches::ConnId;
 
+mod reader;
+mod writer;
+
+use reader::Reader;
+use writer::Writer;
+
 /// Requests of one connection that may be unanswered.
 const WINDOW: usize = 1024;
-/// Frames handed over at once.
-const MAX_FRAMES: usize = 256;
+/// Bytes of unanswered requests of one connection, beside the one frame that is always let in.
+const ROOM: usize = 4 << 20;
 /// The core stops working for a connection with this many bytes to write.
 const CLOGGED: usize = 4 << 20;
-/// Room asked of the buffer for one read.
-const READ_SIZE: usize = 16 << 10;
-/// A connection without a session is closed after this time.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// After the last byte is sent, what the client still sends is swallowed this long, so that no reset
 /// overtakes the bytes.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Bytes for a client, and how many requests they answer.
+/// Requests, and the bytes they came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Load {
+    pub(crate) requests: usize,
+    pub(crate) bytes: usize,
+    /// Whether one of them wrote.
+    pub(crate) is_update: bool,
+}
+
+impl Load {
+    fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+        self.is_update |= other.is_update;
+    }
+}
+
+/// Bytes for a client, and the requests they answer.
 struct Packet {
     bytes: Vec<u8>,
-    requests: usize,
+    answers: Load,
     /// When the oldest of the requests came.
     since: Option<Instant>,
 }
@@ -55,6 +75,7 @@ pub(crate) struct Outgoing {
 /// Flow control between core and connection.
 struct Flow {
     window: Semaphore,
+    room: Semaphore,
     /// Bytes handed over by the core and not yet written.
     queued: AtomicUsize,
     /// Whether the core waits for `queued` to fall.
@@ -76,9 +97,9 @@ impl Outgoing {
         self.queued() > CLOGGED / 2 || !self.flow.core_waits.swap(false, Ordering::SeqCst)
     }
 
-    pub(crate) fn delivery(&self, bytes: Vec<u8>, requests: usize, since: Option<Instant>) -> Delivery {
+    pub(crate) fn delivery(&self, bytes: Vec<u8>, answers: Load, since: Option<Instant>) -> Delivery {
         self.flow.queued.fetch_add(bytes.len(), Ordering::SeqCst);
-        Delivery { out: self.clone(), packet: Packet { bytes, requests, since } }
+        Delivery { out: self.clone(), packet: Packet { bytes, answers, since } }
     }
 }
 
@@ -102,6 +123,15 @@ pub(crate) struct Limits {
     pub(crate) max_frame: usize,
     /// A client that takes no byte for this long is dropped.
     pub(crate) write_time: Duration,
+    /// A connection without a session is closed after this time.
+    pub(crate) handshake_time: Duration,
+}
+
+impl Limits {
+    /// Bytes of unanswered requests: the longest batch of frames must fit, or it would wait forever.
+    fn room(self) -> usize {
+        ROOM + reader::longest_batch(self.max_frame)
+    }
 }
 
 /// How a server tells its tasks to end.
@@ -113,48 +143,72 @@ pub(crate) struct Ends {
     pub(crate) abandoned: CancellationToken,
 }
 
+/// What the bytes of a connection go through.
+pub(crate) enum Socket {
+    Plain(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
+}
+
 /// A connection that has been accepted.
 pub(crate) struct Connection {
-    id: ConnId,
-    core: mpsc::Sender<Input>,
+    pub(crate) id: ConnId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) core: mpsc::Sender<Input>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) complaints: Arc<Complaints>,
+}
+
+/// The connection's end of an [`Outgoing`].
+pub(crate) struct Incoming {
     packets: mpsc::UnboundedReceiver<Packet>,
     flow: Arc<Flow>,
-    limits: Limits,
-    counters: Arc<Counters>,
+}
+
+/// The two ends of what goes from the core to a connection.
+pub(crate) fn outgoing(limits: Limits) -> (Outgoing, Incoming) {
+    let (sender, packets) = mpsc::unbounded_channel();
+    let flow = Arc::new(Flow {
+        window: Semaphore::new(WINDOW),
+        room: Semaphore::new(limits.room()),
+        queued: AtomicUsize::new(0),
+        core_waits: AtomicBool::new(false),
+    });
+    (Outgoing { packets: sender, flow: Arc::clone(&flow) }, Incoming { packets, flow })
 }
 
 impl Connection {
-    pub(crate) fn new(
-        id: ConnId,
-        core: mpsc::Sender<Input>,
-        limits: Limits,
-        counters: Arc<Counters>,
-    ) -> (Self, Outgoing) {
-        let (sender, packets) = mpsc::unbounded_channel();
-        let flow = Arc::new(Flow {
-            window: Semaphore::new(WINDOW),
-            queued: AtomicUsize::new(0),
-            core_waits: AtomicBool::new(false),
-        });
-        let out = Outgoing { packets: sender, flow: Arc::clone(&flow) };
-        (Self { id, core, packets, flow, limits, counters }, out)
+    /// Serves the connection until the core or the client ends it. `subject` is whom a client certificate names.
+    pub(crate) async fn run(self, socket: Socket, subject: Option<String>, ends: Ends) {
+        let (out, incoming) = outgoing(self.limits);
+        let is_secure = matches!(socket, Socket::Secure(_));
+        let opened = Input::Opened { conn: self.id, peer: self.peer, out, is_secure, subject };
+        if self.core.send(opened).await.is_err() {
+            return;
+        }
+        match socket {
+            Socket::Plain(mut stream) => {
+                let (read, write) = stream.split();
+                self.serve(read, write, incoming, ends).await;
+            }
+            Socket::Secure(stream) => {
+                let (read, write) = tokio::io::split(*stream);
+                self.serve(read, write, incoming, ends).await;
+            }
+        }
     }
 
-    /// Serves the connection until the core or the client ends it.
-    pub(crate) async fn run(mut self, mut socket: TcpStream, ends: Ends) {
-        // Replies are small and waited for.
-        let _ = socket.set_nodelay(true);
-        let (mut read, mut write) = socket.split();
-        let reader = Reader { id: self.id, core: &self.core, flow: &self.flow, limits: self.limits };
-        let writer = Writer {
-            id: self.id,
-            core: &self.core,
-            flow: &self.flow,
-            limits: self.limits,
-            counters: &self.counters,
-        };
+    async fn serve(
+        &self,
+        mut read: impl AsyncRead + Unpin,
+        mut write: impl AsyncWrite + Unpin,
+        mut incoming: Incoming,
+        ends: Ends,
+    ) {
+        let reader = Reader { conn: self, flow: &incoming.flow };
+        let writer = Writer { conn: self, flow: &incoming.flow };
         let sent_all = {
-            let writing = writer.run(&mut write, &mut self.packets);
+            let writing = writer.run(&mut write, &mut incoming.packets);
             tokio::pin!(writing);
             tokio::select! {
                 sent_all = &mut writing => sent_all,
@@ -169,7 +223,7 @@ impl Connection {
         };
         // The core may be gone already when the whole server stops.
         let _ = self.core.send(Input::Closed { conn: self.id }).await;
-        if sent_all && write.shutdown().await.is_ok() {
+        if sent_all && matches!(timeout(LINGER, write.shutdown()).await, Ok(Ok(()))) {
             let mut rest = [0; 1024];
             let swallow = async { while matches!(read.read(&mut rest).await, Ok(n) if n > 0) {} };
             tokio::select! {
@@ -180,165 +234,5 @@ impl Connection {
     }
 }
 
-struct Reader<'a> {
-    id: ConnId,
-    core: &'a mpsc::Sender<Input>,
-    flow: &'a Flow,
-    limits: Limits,
-}
-
-impl Reader<'_> {
-    /// Reads until the client closes, breaks the framing rules, or never begins.
-    async fn run(&self, socket: &mut ReadHalf<'_>) {
-        let mut buffer = BytesMut::new();
-        let begun = timeout(HANDSHAKE_TIME, self.first_frame(socket, &mut buffer)).await;
-        if !matches!(begun, Ok(true)) {
-            return;
-        }
-        loop {
-            let Ok((end, count)) = whole_frames(&buffer, self.limits.max_frame) else { return };
-            if count > 0 {
-                if !self.hand_over(buffer.split_to(end).freeze(), count).await {
-                    return;
-                }
-            } else if !self.read_more(socket, &mut buffer).await {
-                return;
-            }
-        }
-    }
-
-    /// Waits for the first whole frame, or answers a four-letter word. False ends the connection.
-    async fn first_frame(&self, socket: &mut ReadHalf<'_>, buffer: &mut BytesMut) -> bool {
-        loop {
-            if let Some(word) = buffer.first_chunk::<4>().filter(|w| w.iter().all(u8::is_ascii_lowercase)) {
-                let word = Input::Word { conn: self.id, word: *word };
-                if self.core.send(word).await.is_ok() {
-                    // The core answers and closes.
-                    std::future::pending::<()>().await;
-                }
-                return false;
-            }
-            match whole_frames(buffer, self.limits.max_frame) {
-                Ok((_, 0)) => {}
-                Ok(_) => return true,
-                Err(()) => return false,
-            }
-            if !self.read_more(socket, buffer).await {
-                return false;
-            }
-        }
-    }
-
-    async fn read_more(&self, socket: &mut ReadHalf<'_>, buffer: &mut BytesMut) -> bool {
-        let missing = frame_length(buffer).map_or(0, |len| (len + 4).saturating_sub(buffer.len()));
-        if buffer.capacity() - buffer.len() < missing.max(READ_SIZE / 4) {
-            buffer.reserve(missing.max(READ_SIZE));
-        }
-        matches!(socket.read_buf(buffer).await, Ok(n) if n > 0)
-    }
-
-    async fn hand_over(&self, frames: Bytes, count: usize) -> bool {
-        let since = Instant::now();
-        let Ok(window) = self.flow.window.acquire_many(count as u32).await else { return false };
-        // The writer gives the window back when the replies are written.
-        window.forget();
-        self.core.send(Input::Frames { conn: self.id, frames, since }).await.is_ok()
-    }
-}
-
-/// Length of the frame that begins the buffer.
-fn frame_length(buffer: &[u8]) -> Option<usize> {
-    // A negative length becomes one that is over every limit.
-    buffer.first_chunk::<4>().map(|len| u32::from_be_bytes(*len) as usize)
-}
-
-/// Where the whole frames at the beginning of the buffer end, and how many they are.
-fn whole_frames(buffer: &[u8], max_frame: usize) -> Result<(usize, usize), ()> {
-    let (mut end, mut count) = (0, 0);
-    while let Some(len) = frame_length(&buffer[end..]).filter(|_| count < MAX_FRAMES) {
-        if len > max_frame {
-            // The frames before it are still served; the next call meets it first.
-            return if count == 0 { Err(()) } else { Ok((end, count)) };
-        }
-        if buffer.len() - end < len + 4 {
-            break;
-        }
-        end += len + 4;
-        count += 1;
-    }
-    Ok((end, count))
-}
-
-struct Writer<'a> {
-    id: ConnId,
-    core: &'a mpsc::Sender<Input>,
-    flow: &'a Flow,
-    limits: Limits,
-    counters: &'a Counters,
-}
-
-impl Writer<'_> {
-    /// Writes until the core hangs up (true), or the client takes no more (false).
-    async fn run(&self, socket: &mut WriteHalf<'_>, packets: &mut mpsc::UnboundedReceiver<Packet>) -> bool {
-        while let Some(mut packet) = packets.recv().await {
-            while packet.bytes.len() < CLOGGED {
-                let Ok(mut next) = packets.try_recv() else { break };
-                packet.bytes.append(&mut next.bytes);
-                packet.requests += next.requests;
-                packet.since = packet.since.or(next.since);
-            }
-            if !self.write(socket, &packet.bytes).await {
-                return false;
-            }
-            self.counters.answered(packet.requests, packet.since.map(|since| since.elapsed()));
-            self.flow.window.add_permits(packet.requests);
-            let left = self.flow.queued.fetch_sub(packet.bytes.len(), Ordering::SeqCst) - packet.bytes.len();
-            if left <= CLOGGED / 2
-                && self.flow.core_waits.swap(false, Ordering::SeqCst)
-                && self.core.send(Input::Drained { conn: self.id }).await.is_err()
-            {
-                return false;
-            }
-        }
-        true
-    }
-
-    async fn write(&self, socket: &mut WriteHalf<'_>, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
-            match timeout(self.limits.write_time, socket.write(bytes)).await {
-                Ok(Ok(n)) if n > 0 => bytes = &bytes[n..],
-                _ => return false,
-            }
-        }
-        true
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn whole_frames_are_counted_and_the_rest_waits() {
-        assert_eq!(whole_frames(&[0, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0, 2, 1], 10), Ok((9, 2)));
-        assert_eq!(whole_frames(&[0, 0], 10), Ok((0, 0)));
-    }
-
-    #[test]
-    fn frames_over_the_limit_end_the_connection_after_those_before() {
-        assert_eq!(whole_frames(&[0, 0, 0, 11], 10), Err(()));
-        assert_eq!(whole_frames(&[0xff; 4], 10), Err(()));
-        assert_eq!(whole_frames(&[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], 10), Ok((4, 1)));
-        assert_eq!(whole_frames(&[0, 0, 0, 10], 10), Ok((0, 0)));
-    }
-
-    proptest! {
-        #[test]
-        fn framing_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64), max in 0..300usize) {
-            if let Ok((end, _)) = whole_frames(&bytes, max) {
-                prop_assert!(end <= bytes.len());
-            }
-        }
-    }
-}
+mod tests;

@@ -17,29 +17,42 @@ use hashbrown::HashMap;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::acl::Identities;
+use super::acl::{Identities, Schemes};
+use super::complaints::Complaints;
 use super::config::Config;
-use super::conn::{Delivery, Outgoing};
+use super::conn::{Delivery, Load, Outgoing};
 use super::error::Error;
 use super::journal::Journal;
+use super::quota::Quotas;
+use super::sasl;
 use super::state::State;
 use super::stats::Counters;
 use super::storage::log::Batch;
+use super::storage::space::Space;
 use super::watches::{Change, ConnId, Watches};
 
+mod access;
 mod clock;
+mod report;
 mod requests;
+mod restore;
 mod session;
 mod snapshots;
 mod words;
 
 pub(crate) use clock::{Clock, wall};
+pub(crate) use report::ConnReport;
 pub(crate) use snapshots::Snapshots;
+pub(crate) use words::WORDS;
 
 /// Messages taken from the queue at once.
 const ROUND: usize = 64;
 /// Requests after which a round is handed on although more wait.
 const HAND_ON: usize = 256;
+/// Bytes of transactions after which it is, too.
+const HAND_ON_BYTES: usize = 1 << 20;
+/// Milliseconds after which recent times are those before, see [`Counters::age`].
+const AGE: u64 = 30_000;
 /// A connection whose notifications pile up to this many bytes is closed.
 const MAX_OUTGOING: usize = 16 << 20;
 
@@ -49,6 +62,10 @@ pub(crate) enum Input {
         conn: ConnId,
         peer: SocketAddr,
         out: Outgoing,
+        /// It came over TLS.
+        is_secure: bool,
+        /// Whom a client certificate names.
+        subject: Option<String>,
     },
     /// Whole frames, with their lengths.
     Frames {
@@ -70,10 +87,15 @@ pub(crate) enum Input {
     Tick,
     /// The snapshot thread is done.
     SnapshotDone(Result<u64, Error>),
+    /// Somebody wants to know something.
+    Ask(Ask),
     /// The log thread has ended, though nobody asked it to.
     LogEnded,
     Stop,
 }
+
+/// A question of the HTTP side, put between two requests. It carries the way its answer goes.
+pub(crate) type Ask = Box<dyn FnOnce(&mut Core) + Send>;
 
 /// The core's end of the log thread.
 pub(crate) struct LogLink {
@@ -81,10 +103,20 @@ pub(crate) struct LogLink {
     pub(crate) done: Arc<AtomicU64>,
     pub(crate) thread: JoinHandle<Result<(), Error>>,
     pub(crate) sent: u64,
+    pub(crate) space: Arc<Space>,
 }
 
 /// The log thread has ended by itself.
 struct LogGone;
+
+/// The last request of a connection, for people.
+#[derive(Clone, Copy, Default)]
+struct Last {
+    xid: i32,
+    op: i32,
+    /// Milliseconds since 1970.
+    at: i64,
+}
 
 /// A connection as the core sees it.
 struct Conn {
@@ -95,11 +127,23 @@ struct Conn {
     /// Bytes for the client since the last hand-on, and the requests they answer.
     pending: Vec<u8>,
     answered: usize,
+    /// Bytes of those requests.
+    answered_bytes: usize,
+    /// Whether one of them wrote.
+    has_written: bool,
     since: Option<Instant>,
     /// Frames that wait until the client has read its replies.
     stalled: VecDeque<Bytes>,
     received: u64,
     notified: u64,
+    /// Whether it came over TLS.
+    is_secure: bool,
+    /// Milliseconds since 1970.
+    opened: i64,
+    last: Option<Last>,
+    sasl: sasl::Exchange,
+    /// Has authenticated as the configuration demands.
+    is_admitted: bool,
     is_dirty: bool,
     /// Closed for the client: what is pending is sent, nothing more is taken.
     is_closing: bool,
@@ -111,7 +155,12 @@ impl Conn {
             return None;
         }
         let bytes = std::mem::take(&mut self.pending);
-        Some(self.out.delivery(bytes, std::mem::take(&mut self.answered), self.since.take()))
+        let answers = Load {
+            requests: std::mem::take(&mut self.answered),
+            bytes: std::mem::take(&mut self.answered_bytes),
+            is_update: std::mem::take(&mut self.has_written),
+        };
+        Some(self.out.delivery(bytes, answers, self.since.take()))
     }
 }
 
@@ -129,11 +178,17 @@ pub(crate) struct Core {
     log: Option<LogLink>,
     snapshots: Option<Snapshots>,
     counters: Arc<Counters>,
+    complaints: Arc<Complaints>,
+    quotas: Quotas,
+    /// Schemes one of which every connection must have authenticated by.
+    demanded: Vec<String>,
+    schemes: Schemes,
     received: u64,
     notified: u64,
     /// Requests since the last hand-on.
     round: usize,
     last_reap: u64,
+    last_age: u64,
     // Reused space.
     changes: Vec<Change>,
     hearers: Vec<ConnId>,
@@ -143,13 +198,19 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(
         config: Config,
-        state: State,
+        mut state: State,
         clock: Clock,
         log: Option<LogLink>,
         snapshots: Option<Snapshots>,
         counters: Arc<Counters>,
+        complaints: Arc<Complaints>,
     ) -> Self {
+        let demanded = access::demanded(&config);
         Self {
+            complaints,
+            quotas: Quotas::load(&mut state.tree),
+            schemes: access::offered(&config, &demanded),
+            demanded,
             config,
             state,
             journal: Journal::default(),
@@ -165,6 +226,7 @@ impl Core {
             notified: 0,
             round: 0,
             last_reap: 0,
+            last_age: 0,
             changes: Vec::new(),
             hearers: Vec::new(),
             body: Vec::new(),
@@ -202,7 +264,7 @@ impl Core {
                     Input::LogEnded => return Err(LogGone),
                     other => self.take(other),
                 }
-                if self.round >= HAND_ON {
+                if self.round >= HAND_ON || self.journal.len() >= HAND_ON_BYTES {
                     self.hand_on()?;
                 }
             }
@@ -214,14 +276,23 @@ impl Core {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::Opened { conn, peer, out } => self.open(conn, peer, out),
+            Input::Opened { conn, peer, out, is_secure, subject } => {
+                self.open(conn, peer, out, is_secure, subject.as_deref());
+            }
             Input::Frames { conn, frames, since } => self.frames(conn, frames, since),
             Input::Word { conn, word } => self.word(conn, word),
             Input::Drained { conn } => self.drained(conn),
             Input::Closed { conn } => self.drop_conn(conn),
             Input::Tick => self.tick(),
+            Input::Ask(ask) => {
+                self.publish();
+                ask(self);
+            }
             Input::SnapshotDone(result) => {
                 if let Some(snapshots) = &mut self.snapshots {
+                    if result.is_ok() {
+                        self.counters.snapshots.record(snapshots.begun.elapsed());
+                    }
                     snapshots.finished(result);
                 }
             }
@@ -230,22 +301,34 @@ impl Core {
         }
     }
 
-    fn open(&mut self, id: ConnId, peer: SocketAddr, out: Outgoing) {
+    fn open(&mut self, id: ConnId, peer: SocketAddr, out: Outgoing, is_secure: bool, subject: Option<&str>) {
+        let mut who = Identities::from_address(peer.ip()).offered(self.schemes);
+        if let Some(subject) = subject {
+            who.add_subject(subject, self.config.super_x509.as_deref());
+        }
         let conn = Conn {
             peer,
             out,
             session: None,
-            who: Identities::from_address(peer.ip()),
+            is_admitted: access::admits(&self.demanded, &who),
+            who,
+            sasl: sasl::Exchange::default(),
             pending: Vec::new(),
             answered: 0,
+            answered_bytes: 0,
+            has_written: false,
             since: None,
             stalled: VecDeque::new(),
             received: 0,
             notified: 0,
+            is_secure,
+            opened: self.clock.wall(),
+            last: None,
             is_dirty: false,
             is_closing: false,
         };
         self.conns.insert(id, conn);
+        Counters::count(&self.counters.accepted);
     }
 
     fn frames(&mut self, id: ConnId, frames: Bytes, since: Instant) {
@@ -343,13 +426,14 @@ impl Core {
         let mut ends_segment = false;
         if let Some(snapshots) = &mut self.snapshots {
             snapshots.logged(self.journal.len());
-            if snapshots.is_due() {
+            if snapshots.is_due(self.state.last.zxid) {
                 ends_segment = snapshots.start(self.state.cut());
             }
         }
         let batch =
             Batch { first: self.journal_first, records: self.journal.take(), deliveries, ends_segment };
         log.sent += 1;
+        log.space.announce(batch.records.len());
         log.batches.send(batch).map_err(|_| LogGone)
     }
 
@@ -372,14 +456,32 @@ impl Core {
 
     fn tick(&mut self) {
         let now = self.clock.now();
-        for session in self.state.sessions.expired(now) {
+        // Both are transactions; they wait until the disk has space.
+        let is_full = self.is_full();
+        let expired = if is_full { Vec::new() } else { self.state.sessions.expired(now) };
+        for session in expired {
             tracing::info!(session.id = %format_args!("0x{session:x}"), "session expired");
+            Counters::count(&self.counters.expired);
             self.end_session(session);
         }
-        if now >= self.last_reap + self.config.container_check.as_millis() as u64 {
+        if now >= self.last_age + AGE {
+            self.last_age = now;
+            self.counters.age();
+        }
+        if !is_full && now >= self.last_reap + self.config.container_check.as_millis() as u64 {
             self.last_reap = now;
             self.reap();
         }
+    }
+
+    /// Whether the disk has no space for transactions.
+    fn is_full(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.space.is_full())
+    }
+
+    /// Whether there is space for the end of a session.
+    fn has_room_for_little(&self) -> bool {
+        self.log.as_ref().is_none_or(|log| !log.space.is_full() || log.space.has_room_for_little())
     }
 
     fn publish(&self) {
@@ -413,7 +515,7 @@ mod tests {
     use super::*;
     use crate::proto::jute::put_frame;
     use crate::proto::{ConnectRequest, Encoder};
-    use crate::server::conn::{Connection, Limits};
+    use crate::server::conn::{Limits, outgoing};
 
     fn handshake() -> Bytes {
         let ask = ConnectRequest {
@@ -461,27 +563,28 @@ mod tests {
             drop(end.blocking_send(Input::LogEnded));
             Err(Error::Thread("disk"))
         });
-        let log = LogLink { batches, done: Arc::default(), thread, sent: 0 };
-        let counters = Arc::<Counters>::default();
+        let log = LogLink { batches, done: Arc::default(), thread, sent: 0, space: Arc::default() };
         let core = Core::new(
             Config::default(),
             State::new(1000, wall()),
             Clock::new(Duration::from_secs(1)),
             Some(log),
             None,
-            Arc::clone(&counters),
+            Arc::default(),
+            Arc::default(),
         );
         let (ended, end) = std::sync::mpsc::channel();
         std::thread::spawn(move || ended.send(core.run(inputs)));
         // Sessions are opened, which are transactions, until nobody takes them any more.
         let mut conns = Vec::new();
         for n in 0.. {
-            let limits = Limits { max_frame: 1024, write_time: Duration::from_secs(1) };
-            let (conn, out) = Connection::new(ConnId(n), to_core.clone(), limits, Arc::clone(&counters));
+            let second = Duration::from_secs(1);
+            let limits = Limits { max_frame: 1024, write_time: second, handshake_time: second };
+            let (out, conn) = outgoing(limits);
             conns.push(conn);
             let peer = ([127, 0, 0, 1], 1).into();
             let frames = Input::Frames { conn: ConnId(n), frames: handshake(), since: Instant::now() };
-            let opened = Input::Opened { conn: ConnId(n), peer, out };
+            let opened = Input::Opened { conn: ConnId(n), peer, out, is_secure: false, subject: None };
             if !put(&to_core, opened, &stuck) || !put(&to_core, frames, &stuck) {
                 break;
             }

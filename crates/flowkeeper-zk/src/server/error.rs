@@ -98,6 +98,11 @@ impl Error {
         Self::Corrupt { file: file.to_owned(), offset, what: what.into(), advice: String::new() }
     }
 
+    /// Whether there is no space on the disk, so that the same may succeed later.
+    pub(crate) fn is_no_space(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if is_no_space(source))
+    }
+
     /// Puts in how to go on without a backup, where the error has a place for it.
     pub(crate) fn advise(mut self, how: String) -> Self {
         if let Self::Corrupt { advice, .. } | Self::MissingLog { advice, .. } = &mut self {
@@ -105,6 +110,10 @@ impl Error {
         }
         self
     }
+}
+
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn remedy(source: &io::Error) -> &'static str {

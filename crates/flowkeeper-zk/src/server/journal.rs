@@ -1,7 +1,8 @@
 //! Transactions as the log keeps them: encoding while they are made, decoding when they are replayed.
 //!
-//! A record is a length, zxid, time, session, kind and the kind's fields. A multi's body is the kinds and
-//! fields of its operations one after the other. A refused write is a record too, because it used up a zxid.
+//! A record is a length, zxid, time, session, cxid, kind and the kind's fields. A multi's body is the kinds and
+//! fields of its operations one after the other. A refused write is a record too, because it used up a zxid. The
+//! cxid is the client's number of the request; files of the first version have none.
 
 use std::borrow::Cow;
 
@@ -18,8 +19,10 @@ const SET_ACL: u8 = 6;
 const ERROR: u8 = 7;
 const MULTI: u8 = 8;
 
-/// Bytes in front of a record's kind: length, zxid, time, session.
-const HEADER: usize = 4 + 8 + 8 + 8;
+/// Bytes in front of a record's kind: length, zxid, time, session, cxid.
+const HEADER: usize = 4 + 8 + 8 + 8 + 4;
+/// Version of log files whose records have no cxid.
+const WITHOUT_CXID: i32 = 1;
 
 /// Transactions that have been applied and not yet handed to the log.
 #[derive(Default)]
@@ -51,14 +54,15 @@ impl Journal {
         self.bytes.clear();
     }
 
-    /// Begins a record.
-    pub(crate) fn begin(&mut self, stamp: Stamp, session: i64) -> Mark {
+    /// Begins a record. `cxid` is the xid of the request, 0 for the server's own transactions.
+    pub(crate) fn begin(&mut self, stamp: Stamp, session: i64, cxid: i32) -> Mark {
         let mark = Mark(self.bytes.len());
         let mut e = self.encoder();
         e.i32(0);
         e.i64(stamp.zxid);
         e.i64(stamp.time);
         e.i64(session);
+        e.i32(cxid);
         mark
     }
 
@@ -140,6 +144,7 @@ fn put_acl(e: &mut Encoder<'_>, (id, list): (AclId, Option<&AclList>)) {
 pub(crate) struct Record<'a> {
     pub(crate) stamp: Stamp,
     pub(crate) session: i64,
+    pub(crate) cxid: i32,
     pub(crate) txn: Txn<'a>,
 }
 
@@ -152,13 +157,13 @@ pub(crate) enum Txn<'a> {
     Delete { path: Cow<'a, str> },
     SetData { path: Cow<'a, str>, data: Option<&'a [u8]> },
     SetAcl { path: Cow<'a, str>, acl: Option<&'a [u8]> },
-    Error,
+    Error { code: i32 },
     Multi(Vec<Txn<'a>>),
 }
 
 impl<'a> Record<'a> {
-    /// Takes the next record; `None` at the end.
-    pub(crate) fn next(d: &mut Decoder<'a>) -> Result<Option<Self>, DecodeError> {
+    /// Takes the next record of a log file of a version; `None` at the end.
+    pub(crate) fn next(d: &mut Decoder<'a>, version: i32) -> Result<Option<Self>, DecodeError> {
         if d.rest().is_empty() {
             return Ok(None);
         }
@@ -167,7 +172,8 @@ impl<'a> Record<'a> {
         let mut d = Decoder::new(d.take(len)?);
         let stamp = Stamp { zxid: d.i64()?, time: d.i64()? };
         let session = d.i64()?;
-        Ok(Some(Self { stamp, session, txn: Txn::decode(&mut d)? }))
+        let cxid = if version == WITHOUT_CXID { 0 } else { d.i32()? };
+        Ok(Some(Self { stamp, session, cxid, txn: Txn::decode(&mut d)? }))
     }
 }
 
@@ -199,10 +205,7 @@ impl<'a> Txn<'a> {
             DELETE => Self::Delete { path: d.string()? },
             SET_DATA => Self::SetData { path: d.string()?, data: d.buffer()? },
             SET_ACL => Self::SetAcl { path: d.string()?, acl: d.buffer()? },
-            ERROR => {
-                d.i32()?;
-                Self::Error
-            }
+            ERROR => Self::Error { code: d.i32()? },
             other => return Err(DecodeError::BadMultiOp(i32::from(other))),
         })
     }
@@ -217,14 +220,14 @@ mod tests {
     fn records_survive_a_round_trip() {
         let mut journal = Journal::default();
         let stamp = Stamp { zxid: 7, time: 8 };
-        let mark = journal.begin(stamp, 9);
+        let mark = journal.begin(stamp, 9, 17);
         journal.multi();
         journal.create("/a", None, (AclId::OPEN, None), Owner::Ttl(5));
         journal.create("/b", Some(b"x"), (AclId(1), Some(&AclList::world_readable())), Owner::Session(9));
         journal.set_data("/a", Some(b""));
         journal.delete("/a");
         journal.end(mark);
-        let mark = journal.begin(stamp, 9);
+        let mark = journal.begin(stamp, 9, -5);
         journal.set_data("/gone", None);
         journal.fail(mark, ErrorCode::NoNode);
         journal.end(mark);
@@ -242,16 +245,35 @@ mod tests {
             Txn::SetData { path: "/a".into(), data: Some(b"") },
             Txn::Delete { path: "/a".into() },
         ]);
-        assert_eq!(Record::next(&mut d), Ok(Some(Record { stamp, session: 9, txn })));
-        assert_eq!(Record::next(&mut d), Ok(Some(Record { stamp, session: 9, txn: Txn::Error })));
-        assert_eq!(Record::next(&mut d), Ok(None));
+        let error = Txn::Error { code: ErrorCode::NoNode.code() };
+        assert_eq!(Record::next(&mut d, 2), Ok(Some(Record { stamp, session: 9, cxid: 17, txn })));
+        assert_eq!(Record::next(&mut d, 2), Ok(Some(Record { stamp, session: 9, cxid: -5, txn: error })));
+        assert_eq!(Record::next(&mut d, 2), Ok(None));
+    }
+
+    #[test]
+    fn records_of_the_first_version_have_no_cxid() {
+        let mut bytes = Vec::new();
+        let mut e = Encoder::new(&mut bytes);
+        e.i32(8 + 8 + 8 + 1 + 4 + 2);
+        for n in [7, 8, 9] {
+            e.i64(n);
+        }
+        e.u8(DELETE);
+        e.string("/a");
+        let stamp = Stamp { zxid: 7, time: 8 };
+        let txn = Txn::Delete { path: "/a".into() };
+        assert_eq!(
+            Record::next(&mut Decoder::new(&bytes), 1),
+            Ok(Some(Record { stamp, session: 9, cxid: 0, txn }))
+        );
     }
 
     proptest! {
         #[test]
-        fn decoding_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn decoding_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), version in 1..3) {
             let mut d = Decoder::new(&bytes);
-            while let Ok(Some(_)) = Record::next(&mut d) {}
+            while let Ok(Some(_)) = Record::next(&mut d, version) {}
         }
     }
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::acl::{AclId, Identities};
 use super::journal::Journal;
+use super::quota::{Quotas, Usage};
 use super::tree::{NodeId, Owner, Stamp, Tree, Undo};
 use super::watches::{Change, Watches};
 use crate::proto::acl::{self, AclVector};
@@ -30,8 +31,19 @@ pub(crate) struct Writer<'a> {
     pub(crate) stamp: Stamp,
     pub(crate) session: i64,
     pub(crate) who: &'a Identities,
+    pub(crate) quotas: &'a mut Quotas,
+    pub(crate) rules: Rules,
     /// Why a multi changed nothing although its reply succeeds.
     pub(crate) failed: Option<ErrorCode>,
+}
+
+/// What the configuration has to say about writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// Nodes may have a time to live.
+    pub(crate) extended_types: bool,
+    /// Hard quotas refuse.
+    pub(crate) enforce_quota: bool,
 }
 
 struct Created<'r> {
@@ -47,6 +59,7 @@ impl Writer<'_> {
     /// The reply's code. The tree is then as before; journal record and changes are the caller's to drop,
     /// as they are when [`Writer::failed`] is set.
     pub(crate) fn run(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+        self.quotas.begin();
         match request {
             Request::Create(create) => {
                 let created = self.create(create)?;
@@ -72,6 +85,7 @@ impl Writer<'_> {
 
     /// Ends a session: its ephemeral nodes go, oldest first.
     pub(crate) fn close_session(&mut self) {
+        self.quotas.begin();
         self.journal.close_session();
         for id in self.tree.ephemerals_of(self.session) {
             let path = self.tree.path_of(id);
@@ -81,6 +95,7 @@ impl Writer<'_> {
 
     /// Deletes a container or a node past its time to live, if it still has no children.
     pub(crate) fn reap(&mut self, id: NodeId) {
+        self.quotas.begin();
         let path = self.tree.path_of(id);
         self.journal.delete(&path);
         self.remove(id, &path);
@@ -112,6 +127,9 @@ impl Writer<'_> {
             create_flags::TTL_SEQUENTIAL => (Owner::Ttl(request.ttl), true),
             _ => return Err(ErrorCode::BadArguments),
         };
+        if matches!(owner, Owner::Ttl(_)) && !self.rules.extended_types {
+            return Err(ErrorCode::Unimplemented);
+        }
         let ttl_fits = match owner {
             Owner::Ttl(ttl) => (1..=Owner::MAX_TTL).contains(&ttl),
             Owner::Persistent | Owner::Session(_) | Owner::Container => request.ttl < 0,
@@ -138,7 +156,7 @@ impl Writer<'_> {
         self.permit(parent, acl::CREATE)?;
         let path = match sequential {
             false => Cow::Borrowed(&*request.path),
-            true => Cow::Owned(format!("{}{:010}", request.path, self.tree.node(parent).cversion)),
+            true => Cow::Owned(format!("{}{:010}", request.path, self.tree.node(parent).cversion())),
         };
         path::validate(&path).map_err(|_| ErrorCode::BadArguments)?;
         let (_, name) = path::split(&path).ok_or(ErrorCode::BadArguments)?;
@@ -146,10 +164,13 @@ impl Writer<'_> {
         if name.is_empty() || self.tree.child(parent, name).is_some() {
             return Err(ErrorCode::NodeExists);
         }
-        if matches!(self.tree.node(parent).owner, Owner::Session(_)) {
+        if matches!(self.tree.node(parent).owner(), Owner::Session(_)) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
+        let size = request.data.map(<[u8]>::len);
+        self.quotas.check(self.tree, &path, Usage::node(size), self.rules.enforce_quota)?;
         let (id, undo) = self.tree.create(parent, name, request.data, acl, owner, self.stamp);
+        self.quotas.created(self.tree, &path, id);
         self.journal.create(&path, request.data, (acl, self.tree.acl_of(id).map(|list| &**list)), owner);
         self.notice(EventKind::Created, &path, id);
         self.notice(EventKind::ChildrenChanged, parent_path, parent);
@@ -159,7 +180,7 @@ impl Writer<'_> {
     fn delete(&mut self, path: &str, version: i32) -> Result<Undo, ErrorCode> {
         let (parent, name) =
             path::split(path).filter(|_| !path.contains('\0')).ok_or(ErrorCode::BadArguments)?;
-        if matches!(path, "/" | "/zookeeper" | "/zookeeper/quota" | "/zookeeper/config") {
+        if is_special(path) {
             return Err(ErrorCode::BadArguments);
         }
         let parent = self.tree.find(parent).ok_or(ErrorCode::NoNode)?;
@@ -180,8 +201,12 @@ impl Writer<'_> {
         version: i32,
     ) -> Result<(NodeId, Undo), ErrorCode> {
         let id = self.writable(path, acl::WRITE)?;
+        let longer = data.map_or(0, <[u8]>::len) as i64
+            - self.tree.node(id).data.as_ref().map_or(0, |d| d.len()) as i64;
+        self.quotas.check(self.tree, path, Usage { nodes: 0, bytes: longer }, self.rules.enforce_quota)?;
         check_version(self.tree.node(id).version, version)?;
         let undo = self.tree.set_data(id, data, self.stamp);
+        self.quotas.resized(self.tree, path, longer);
         self.journal.set_data(path, data);
         self.notice(EventKind::DataChanged, path, id);
         Ok((id, undo))
@@ -227,7 +252,10 @@ impl Writer<'_> {
             let parent = self.tree.node(id).parent;
             self.notice(EventKind::ChildrenChanged, parent_path, parent);
         }
-        self.tree.delete(id, self.stamp.zxid)
+        let size = self.tree.node(id).data.as_ref().map(|data| data.len());
+        let undo = self.tree.delete(id, self.stamp.zxid);
+        self.quotas.deleted(self.tree, path, size);
+        undo
     }
 
     /// Remembers a change if anybody watches it.
@@ -246,6 +274,11 @@ impl Writer<'_> {
             self.tree.stat(created.id).encode(&mut e);
         }
     }
+}
+
+/// Whether a path is one of the nodes that are always there.
+pub(crate) fn is_special(path: &str) -> bool {
+    matches!(path, "/" | "/zookeeper" | "/zookeeper/quota" | "/zookeeper/config")
 }
 
 /// Checks that somebody has one of the permissions on a node.

@@ -52,6 +52,11 @@ impl Sessions {
         self.by_id.iter().map(|(id, session)| (*id, session.timeout))
     }
 
+    /// Ids of all sessions, and when they end if nothing comes: milliseconds of the server's own clock.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = (i64, u64)> {
+        self.by_id.iter().map(|(id, session)| (*id, session.deadline))
+    }
+
     /// An id no session has had.
     pub(crate) fn next_id(&mut self) -> i64 {
         self.last_id += 1;

@@ -96,7 +96,7 @@ impl State {
                 let id = self.tree.find(path).ok_or_else(|| impossible("sets the ACL of", path))?;
                 self.tree.set_acl(id, acl);
             }
-            Txn::Error => {}
+            Txn::Error { .. } => {}
             Txn::Multi(ops) => {
                 for op in ops {
                     self.replay_txn(op, session, stamp)?;

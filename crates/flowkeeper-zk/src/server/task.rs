@@ -25,6 +25,11 @@ pub(crate) fn spawn_thread<R: Send + 'static>(
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|_| Error::Thread(name))
 }
 
+/// Runs work that blocks and ends by itself, with nobody waiting for it.
+pub(crate) fn aside(work: impl FnOnce() + Send + 'static) {
+    drop(tokio::task::spawn_blocking(work));
+}
+
 /// Runs work that blocks, away from the tasks.
 pub(crate) async fn blocking<R: Send + 'static>(
     name: &'static str,

@@ -16,11 +16,15 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::acl::{AclId, AclList, AclTable};
 use crate::proto::Stat;
 
+mod children;
+mod name;
 pub(crate) mod slab;
 #[cfg(test)]
 mod tests;
 mod undo;
 
+pub(crate) use children::Children;
+use children::Place;
 use slab::Slab;
 pub(crate) use slab::{Node, NodeId, Owner};
 pub(crate) use undo::Undo;
@@ -54,6 +58,38 @@ pub(crate) struct TreeCut {
     pub(crate) acls: AclTable,
 }
 
+impl TreeCut {
+    /// Visits all nodes, each before its children, which come in the order of their names. The root's path is empty.
+    ///
+    /// # Errors
+    /// The first that `visit` has.
+    pub(crate) fn walk<E>(&self, mut visit: impl FnMut(&str, &Node) -> Result<(), E>) -> Result<(), E> {
+        let root = &self.slab[NodeId::ROOT];
+        let mut path = String::new();
+        visit(&path, root)?;
+        // Children still to visit, and where the path of their parent ends.
+        let mut todo = vec![(root.children().iter(), 0)];
+        while let Some((children, end)) = todo.last_mut() {
+            path.truncate(*end);
+            let Some(id) = children.next() else {
+                todo.pop();
+                continue;
+            };
+            let node = &self.slab[id];
+            path.push('/');
+            path.push_str(&node.name);
+            visit(&path, node)?;
+            todo.push((node.children().iter(), path.len()));
+        }
+        Ok(())
+    }
+
+    /// The ACL of a node; `None` if it is open to all.
+    pub(crate) fn acl_of(&self, node: &Node) -> Option<&Arc<AclList>> {
+        if node.acl == AclId::OPEN { None } else { self.acls.get(node.acl) }
+    }
+}
+
 impl Tree {
     /// The root and the nodes every ZooKeeper server has: `/zookeeper`, its `quota` and its `config`.
     pub(crate) fn new() -> Self {
@@ -62,10 +98,12 @@ impl Tree {
         let own = tree.create(NodeId::ROOT, "zookeeper", None, AclId::OPEN, Owner::Persistent, first).0;
         tree.create(own, "quota", Some(&[]), AclId::OPEN, Owner::Persistent, first);
         let world_reads = tree.acls.intern_known(&AclList::world_readable());
-        tree.create(own, "config", Some(&[]), world_reads, Owner::Persistent, first);
+        let config = tree.create(own, "config", Some(&[]), world_reads, Owner::Persistent, first).0;
+        // As Apache tells it.
+        tree.slab.get_mut(config).aversion = -1;
         // These three were there before the first transaction: they do not count as changes of their parents.
-        tree.slab.get_mut(NodeId::ROOT).cversion = 0;
-        tree.slab.get_mut(own).cversion = 0;
+        tree.slab.get_mut(NodeId::ROOT).set_family(0, 0);
+        tree.slab.get_mut(own).set_family(0, 0);
         tree
     }
 
@@ -113,6 +151,8 @@ impl Tree {
     fn link_all(&mut self) -> Result<(), &'static str> {
         let mut children: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         let ids: Vec<NodeId> = self.slab.ids().filter(|id| *id != NodeId::ROOT).collect();
+        let Self { index, slab, hasher, .. } = self;
+        index.reserve(ids.len(), |id| hash_of(hasher, slab[*id].parent, slab[*id].name.as_bytes()));
         for id in ids {
             let parent = self.slab[id].parent;
             if self.slab.get(parent).is_none() {
@@ -125,8 +165,8 @@ impl Tree {
             children.entry(parent).or_default().push(id);
         }
         for (parent, mut list) in children {
-            list.sort_by(|a, b| self.slab[*a].name.cmp(&self.slab[*b].name));
-            self.slab.get_mut(parent).set_children(list);
+            list.sort_unstable_by(|a, b| self.slab[*a].name.as_bytes().cmp(self.slab[*b].name.as_bytes()));
+            *self.slab.get_mut(parent).children_mut() = Children::from_sorted(&list);
         }
         Ok(())
     }
@@ -145,17 +185,27 @@ impl Tree {
 
     /// The child of `parent` with that name.
     pub(crate) fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
-        let hash = self.hasher.hash_one((parent, name));
+        let hash = hash_of(&self.hasher, parent, name.as_bytes());
         self.index
             .find(hash, |id| {
                 let node = &self.slab[*id];
-                node.parent == parent && *node.name == *name
+                node.parent == parent && node.name.as_bytes() == name.as_bytes()
             })
             .copied()
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.slab[id]
+    }
+
+    /// The node at a place, if there is one.
+    pub(crate) fn get(&self, id: NodeId) -> Option<&Node> {
+        self.slab.get(id)
+    }
+
+    /// Corrects a node's versions and zxids, which is for those who bring them from elsewhere.
+    pub(crate) fn amend(&mut self, id: NodeId, correct: impl FnOnce(&mut Node)) {
+        correct(self.slab.get_mut(id));
     }
 
     /// What clients see of the node.
@@ -196,7 +246,7 @@ impl Tree {
         while let Some(id) = todo.pop() {
             let children = self.slab[id].children();
             count += children.len();
-            todo.extend_from_slice(children);
+            todo.extend(children.iter());
         }
         count
     }
@@ -247,8 +297,8 @@ impl Tree {
         self.track_id(id);
         self.link(id);
         let above = self.slab.get_mut(parent);
-        let parent_pzxid = std::mem::replace(&mut above.pzxid, stamp.zxid);
-        above.cversion = above.cversion.wrapping_add(1);
+        let parent_pzxid = above.pzxid();
+        above.set_family(stamp.zxid, above.cversion().wrapping_add(1));
         (id, Undo::Create { id, parent_pzxid })
     }
 
@@ -260,7 +310,8 @@ impl Tree {
         let acl = self.acls.get(node.acl).cloned();
         self.acls.release(node.acl);
         let above = self.slab.get_mut(node.parent);
-        let parent_pzxid = std::mem::replace(&mut above.pzxid, zxid);
+        let parent_pzxid = above.pzxid();
+        above.set_family(zxid, above.cversion());
         Undo::Delete { id, node: Box::new(node), acl, parent_pzxid }
     }
 
@@ -284,6 +335,14 @@ impl Tree {
         undo
     }
 
+    /// Replaces a node's data as if they had always been these: for data that follow from the tree, of which no
+    /// version tells.
+    pub(crate) fn overwrite(&mut self, id: NodeId, data: &[u8]) {
+        let old = self.slab.get_mut(id).data.replace(Arc::from(data));
+        self.bytes += data.len() as u64;
+        self.bytes -= old.map_or(0, |old| old.len()) as u64;
+    }
+
     /// Replaces a node's ACL.
     pub(crate) fn set_acl(&mut self, id: NodeId, acl: AclId) {
         self.acls.acquire(acl);
@@ -300,14 +359,14 @@ impl Tree {
 
     fn hash(&self, id: NodeId) -> u64 {
         let node = &self.slab[id];
-        self.hasher.hash_one((node.parent, &*node.name))
+        hash_of(&self.hasher, node.parent, node.name.as_bytes())
     }
 
     fn index_insert(&mut self, id: NodeId) {
         let Self { index, slab, hasher, .. } = self;
         let hash = |id: &NodeId| {
             let node = &slab[*id];
-            hasher.hash_one((node.parent, &*node.name))
+            hash_of(hasher, node.parent, node.name.as_bytes())
         };
         index.insert_unique(hash(&id), id, hash);
     }
@@ -316,8 +375,8 @@ impl Tree {
     fn link(&mut self, id: NodeId) {
         self.index_insert(id);
         let parent = self.slab[id].parent;
-        let at = self.position(parent, &self.slab[id].name).unwrap_or_else(|at| at);
-        self.slab.get_mut(parent).insert_child(at, id);
+        let place = self.position(parent, id).unwrap_or_else(|place| place);
+        self.slab.get_mut(parent).children_mut().insert(place, id);
     }
 
     fn unlink(&mut self, id: NodeId) {
@@ -325,30 +384,26 @@ impl Tree {
             entry.remove();
         }
         let parent = self.slab[id].parent;
-        if let Ok(at) = self.position(parent, &self.slab[id].name) {
-            self.slab.get_mut(parent).remove_child(at);
+        if let Ok(place) = self.position(parent, id) {
+            self.slab.get_mut(parent).children_mut().remove(place);
         }
     }
 
-    /// Where a child of that name is in its parent's list, or would be.
-    fn position(&self, parent: NodeId, name: &str) -> Result<usize, usize> {
-        let children = self.slab[parent].children();
-        // Sequential names arrive in order: look at the end first.
-        match children.last() {
-            Some(last) if *self.slab[*last].name < *name => Err(children.len()),
-            _ => children.binary_search_by(|id| (*self.slab[*id].name).cmp(name)),
-        }
+    /// Where a node is in its parent's list, or would be.
+    fn position(&self, parent: NodeId, id: NodeId) -> Result<Place, Place> {
+        let name = self.slab[id].name.as_bytes();
+        self.slab[parent].children().search(|other| self.slab[other].name.as_bytes().cmp(name))
     }
 
     fn track_id(&mut self, id: NodeId) {
         let node = &self.slab[id];
-        let (owner, czxid, size) = (node.owner, node.czxid, node.size());
+        let (owner, czxid, size) = (node.owner(), node.czxid, node.size());
         self.track_owner(id, owner, czxid);
         self.bytes += size;
     }
 
     fn track(&mut self, id: NodeId, node: &Node) {
-        self.track_owner(id, node.owner, node.czxid);
+        self.track_owner(id, node.owner(), node.czxid);
         self.bytes += node.size();
     }
 
@@ -367,7 +422,7 @@ impl Tree {
     fn untrack_id(&mut self, id: NodeId) {
         let node = &self.slab[id];
         self.bytes -= node.size();
-        match node.owner {
+        match node.owner() {
             Owner::Persistent => {}
             Owner::Session(session) => {
                 if let Some(owned) = self.ephemerals.get_mut(&session) {
@@ -382,6 +437,10 @@ impl Tree {
             }
         }
     }
+}
+
+fn hash_of(hasher: &DefaultHashBuilder, parent: NodeId, name: &[u8]) -> u64 {
+    hasher.hash_one((parent, name))
 }
 
 /// Versions skip -1, which means "any" in requests.

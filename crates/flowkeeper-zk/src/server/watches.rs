@@ -104,6 +104,11 @@ impl Watches {
         self.by_conn.len()
     }
 
+    /// Watched paths, and who watches each.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnId>)> {
+        self.by_path.iter().map(|(path, list)| (&**path, list.iter().map(|(conn, _)| *conn)))
+    }
+
     /// Adds modes to what a connection watches on a path.
     pub(crate) fn add(&mut self, conn: ConnId, path: &str, modes: Modes) {
         let key = match self.by_path.get_key_value(path) {

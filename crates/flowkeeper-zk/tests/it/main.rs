@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod abuse;
 mod access;
+mod admin;
+mod admission;
 mod locks;
 mod proxy;
 mod recipes;
+mod sasl;
 mod server_client;
 mod server_raw;
 mod sessions;
+mod tls;
 mod wire;

@@ -9,7 +9,7 @@ use flowkeeper_zk::proto::{
     ConnectRequest, ConnectResponse, Decoder, Encoder, ReplyHeader, Request, RequestHeader,
 };
 use flowkeeper_zk::server::{self, Config, Server};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// No single step of a test takes this long.
@@ -21,14 +21,14 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
 }
 
-/// A raw connection.
-pub(crate) struct Wire {
-    socket: TcpStream,
+/// A raw connection, plain unless made otherwise.
+pub(crate) struct Wire<S = TcpStream> {
+    socket: S,
 }
 
 impl Wire {
     pub(crate) async fn open(addr: SocketAddr) -> Self {
-        Self { socket: TcpStream::connect(addr).await.unwrap() }
+        Self::over(TcpStream::connect(addr).await.unwrap())
     }
 
     /// Opens a connection with a new session.
@@ -36,6 +36,12 @@ impl Wire {
         let mut wire = Self::open(addr).await;
         let answer = wire.connect(0, &[0; 16], 10_000).await.unwrap();
         (wire, answer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(crate) fn over(socket: S) -> Self {
+        Self { socket }
     }
 
     /// Sends a handshake; `None` if the server closes instead of answering.
@@ -128,7 +134,7 @@ pub(crate) fn crash_copy(data: &Path) -> tempfile::TempDir {
     copy
 }
 
-impl Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// As [`Wire::connect`], for a server that may have closed already.
     pub(crate) async fn frame_after_handshake(&mut self) -> Option<Vec<u8>> {
         self.socket.write_all(&handshake(0, &[0; 16], 5000, 0)).await.ok()?;

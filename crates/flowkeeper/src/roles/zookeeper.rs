@@ -1,33 +1,83 @@
-//! The embedded ZooKeeper server alone.
+//! The embedded ZooKeeper server alone, set up by Apache's `zoo.cfg`, by single settings, or by neither.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use flowkeeper_zk::server;
+use flowkeeper_zk::server::{self, Config, zoo_cfg};
 
 use super::{block_on, say_ready};
 use crate::exit::Failure;
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::listen::check_free;
 use crate::settings::Settings;
 use crate::signals::Signals;
 
+/// The server's own folder in that of the role.
+const SUBFOLDER: &str = "zookeeper";
+
 pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result<(), Failure> {
-    let folder = Folder::open("zookeeper", settings, env)?;
-    let listen = settings.address("zookeeper-listen")?;
+    let mut config = configure(settings, env)?;
+    let data = config.data.take();
+    let data =
+        data.ok_or_else(|| Failure::usage("there is no HOME to keep data in; say where with --data DIR"))?;
+    refuse_data_of_apache(&data)?;
+    let folder = Folder::at(data)?;
+    config.data = Some(folder.path().join(SUBFOLDER));
+    config.log = config.log.map(|log| log.join(SUBFOLDER));
     block_on(async {
-        check_free("zookeeper-listen", listen)?;
+        let plain = Some(config.listen).filter(|_| config.plain);
+        // The address that is taken most often; of the others the server tells by itself.
+        plain.map_or(Ok(()), |addr| check_free("zookeeper-listen", addr))?;
         let mut signals = Signals::new()?;
-        let config = server::Config {
-            listen,
-            data: Some(folder.path().join("zookeeper")),
-            ..server::Config::default()
-        };
         let server = server::start(config).await.map_err(Failure::failed)?;
-        say_ready(&[("zookeeper", server.local_addr())]);
+        let plain = plain.map(|_| server.local_addr());
+        let names = ["zookeeper", "zookeeper-tls", "zookeeper-admin", "zookeeper-metrics"];
+        let addrs = [plain, server.secure_addr(), server.admin_addr(), server.metrics_addr()];
+        let listeners: Vec<_> =
+            names.into_iter().zip(addrs).filter_map(|(name, addr)| Some((name, addr?))).collect();
+        say_ready(&listeners);
         tokio::select! {
             () = signals.received() => {}
             error = server.failed() => return Err(Failure::failed(error)),
         }
         server.stop().await.map_err(Failure::failed)
     })
+}
+
+/// Settings from the file, `-D`, environment and flags, in this order; data are where [`Folder::at`] is to look.
+fn configure(settings: &Settings, env: &BTreeMap<String, String>) -> Result<Config, Failure> {
+    let listen = settings.address("zookeeper-listen")?;
+    let data = settings.path("data");
+    // Without a home somebody must say where; who does is not asked for it.
+    let home = folder::default_path("zookeeper", env).ok();
+    let sources = zoo_cfg::Sources {
+        file: settings.zoo_cfg(),
+        base: Config { listen, data: home, ..Config::default() },
+        properties: settings.properties(),
+        listen: Some(listen).filter(|_| settings.is_given("zookeeper-listen")),
+        data,
+    };
+    let loaded = zoo_cfg::load(&sources).map_err(Failure::usage)?;
+    for warning in loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.config)
+}
+
+/// A server of Apache's keeps its data in `version-2`. Beside them this one would start empty, and clients would miss
+/// everything.
+fn refuse_data_of_apache(data: &Path) -> Result<(), Failure> {
+    let theirs = data.join("version-2");
+    let is_data = |name: &str| name.starts_with("snapshot.") || name.starts_with("log.");
+    let mut entries = std::fs::read_dir(&theirs).into_iter().flatten().flatten();
+    let is_theirs = entries.any(|entry| entry.file_name().to_str().is_some_and(is_data));
+    if !is_theirs || data.join(SUBFOLDER).join("format").exists() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} holds the data of an Apache ZooKeeper, which this server does not use as they are; take them over with \
+         'flowkeeper zookeeper import --from {} --data DIR' and give DIR as dataDir, or give an empty folder",
+        theirs.display(),
+        data.display()
+    )))
 }

@@ -103,3 +103,35 @@ fn lists_and_tables_belong_where_they_are_known() {
         assert!(refused.contains(reason), "{text}: {refused}");
     }
 }
+
+/// Settings of the role `zookeeper`.
+fn zookeeper(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, String> {
+    let command = Command::new("zookeeper").args(super::args(Role::Zookeeper)).no_binary_name(true);
+    let matches = command.try_get_matches_from(args).expect("flags");
+    let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Settings::load(Role::Zookeeper, &matches, &env).map_err(|failure| failure.message)
+}
+
+#[test]
+fn a_zoo_cfg_is_left_to_its_role_and_a_toml_file_is_not() {
+    let settings = zookeeper(&["--config", "/etc/zoo.cfg", "-Da=b", "-D", "c=d,e"], &[]).expect("fine");
+    assert_eq!(settings.zoo_cfg(), Some(Path::new("/etc/zoo.cfg")));
+    assert_eq!(settings.properties(), ["a=b", "c=d,e"]);
+    assert!(!settings.is_given("zookeeper-listen") && settings.text("zookeeper-listen").is_some());
+
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("zk.toml");
+    std::fs::write(&file, "zookeeper-listen = \"127.0.0.1:7\"\n").expect("written");
+    let settings = zookeeper(&["--config", file.to_str().expect("utf-8")], &[]).expect("fine");
+    assert_eq!((settings.zoo_cfg(), settings.is_given("zookeeper-listen")), (None, true));
+    assert_eq!(settings.address("zookeeper-listen").expect("address").port(), 7);
+}
+
+#[test]
+fn what_environment_and_flags_give_is_known_to_be_given() {
+    let settings =
+        zookeeper(&["--zookeeper-listen", "127.0.0.1:0"], &[("FLOWKEEPER_DATA", "/d")]).expect("fine");
+    assert!(
+        settings.is_given("zookeeper-listen") && settings.is_given("data") && !settings.is_given("log-level")
+    );
+}

@@ -15,6 +15,7 @@ mod steps;
 mod streams;
 mod survival;
 mod watch;
+mod zookeeper;
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! From a frame to its reply.
 
-use super::{Core, MAX_OUTGOING, mark_dirty};
+use super::{Core, Last, MAX_OUTGOING, mark_dirty};
 use crate::proto::jute::put_frame;
 use crate::proto::op;
 use crate::proto::request::SetWatches;
@@ -9,8 +9,9 @@ use crate::proto::{
     Decoder, Encoder, ErrorCode, EventKind, ReplyHeader, Request, RequestHeader, acl as acl_bits,
 };
 use crate::server::acl::Identities;
-use crate::server::ops::Writer;
+use crate::server::complaints::complain;
 use crate::server::ops::reads::Reader;
+use crate::server::ops::{Rules, Writer};
 use crate::server::watches::ConnId;
 
 impl Core {
@@ -21,16 +22,32 @@ impl Core {
         self.received += 1;
         conn.received += 1;
         conn.answered += 1;
+        conn.answered_bytes += frame.len() + 4;
         mark_dirty(&mut self.dirty, id, conn);
         let Some(session) = conn.session else { return self.connect(id, frame) };
         let Ok(header) = RequestHeader::decode(&mut Decoder::new(frame)) else {
+            complain!(self.complaints, BadPacket, client = %conn.peer, "a packet is no request, closing");
             return self.close_conn(id);
         };
+        conn.has_written |= op::is_write(header.op);
+        conn.last = Some(Last { xid: header.xid, op: header.op, at: self.clock.wall() });
         self.state.sessions.touch(session, self.clock.now());
+        let is_proof = matches!(header.op, op::AUTH | op::SASL);
+        if !conn.is_admitted && !is_proof {
+            return self.turn_away(id, header.xid);
+        }
         match Request::decode(header.op, &frame[8..]) {
             Ok(request) => self.dispatch(id, session, header.xid, &request),
-            Err(_) if op::is_write(header.op) => {
-                let code = self.refused_write(session, ErrorCode::MarshallingError);
+            Err(error) if is_proof => {
+                complain!(
+                    self.complaints, BadPacket, client = %conn.peer, %error,
+                    "an auth packet is malformed, closing"
+                );
+                self.close_conn(id);
+            }
+            // A zxid is given before the parts of a multi are read, and after the record of any other write.
+            Err(_) if header.op == op::MULTI && !self.is_full() => {
+                let code = self.refused_write(session, header.xid, ErrorCode::MarshallingError);
                 self.reply(id, header.xid, code, &[]);
             }
             Err(_) => self.reply(id, header.xid, ErrorCode::MarshallingError, &[]),
@@ -40,11 +57,31 @@ impl Core {
     fn dispatch(&mut self, id: ConnId, session: i64, xid: i32, request: &Request<'_>) {
         match request {
             Request::Unknown(_) | Request::Check { .. } => {
-                self.reply(id, xid, ErrorCode::Unimplemented, &[]);
+                if let Some(conn) = self.conns.get(&id) {
+                    let operation = request.op();
+                    complain!(
+                        self.complaints, BadOperation, client = %conn.peer, operation,
+                        "client asked for an operation that does not exist or is not for clients, closing"
+                    );
+                }
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    // As Apache: it never came to have a zxid.
+                    let header = ReplyHeader { xid, zxid: -1, err: ErrorCode::Unimplemented.code() };
+                    put_reply(&mut conn.pending, header, &[]);
+                }
                 self.close_conn(id);
             }
-            Request::Auth { scheme, token } => self.auth(id, xid, scheme, token),
+            Request::Auth { scheme, token } => self.auth(id, xid, scheme, *token),
+            Request::Sasl { token } => self.sasl(id, xid, token),
             Request::SetWatches(set) => self.set_watches(id, session, xid, set),
+            // Clients must hear that nothing was done, and go on reading: a lost connection would tell them neither.
+            write
+                if self.is_full()
+                    && op::is_write(write.op())
+                    && !(matches!(write, Request::CloseSession) && self.has_room_for_little()) =>
+            {
+                self.reply(id, xid, ErrorCode::SystemError, &[]);
+            }
             Request::CloseSession => {
                 self.end_session_of(id, session, xid);
             }
@@ -76,13 +113,19 @@ impl Core {
     }
 
     fn write(&mut self, id: ConnId, session: i64, xid: i32, request: &Request<'_>) {
+        if self.config.eager_acl_check
+            && let Some(code) = self.forbids(id, request)
+        {
+            return self.answer_at_once(id, xid, code, &[]);
+        }
+        let rules = self.rules();
         let Some(conn) = self.conns.get(&id) else { return };
         let mut body = std::mem::take(&mut self.body);
         let stamp = self.state.next_stamp(self.clock.wall());
         if self.journal.is_empty() {
             self.journal_first = stamp.zxid;
         }
-        let mark = self.journal.begin(stamp, session);
+        let mark = self.journal.begin(stamp, session, xid);
         let mut writer = Writer {
             tree: &mut self.state.tree,
             journal: &mut self.journal,
@@ -91,6 +134,8 @@ impl Core {
             stamp,
             session,
             who: &conn.who,
+            quotas: &mut self.quotas,
+            rules,
             failed: None,
         };
         let result = writer.run(request, &mut body);
@@ -111,12 +156,12 @@ impl Core {
 
     /// Makes a transaction of the server's own, in the name of a session.
     pub(super) fn transact(&mut self, session: i64, run: impl FnOnce(&mut Writer<'_>)) {
-        let who = Identities::server();
+        let (who, rules) = (Identities::server(), self.rules());
         let stamp = self.state.next_stamp(self.clock.wall());
         if self.journal.is_empty() {
             self.journal_first = stamp.zxid;
         }
-        let mark = self.journal.begin(stamp, session);
+        let mark = self.journal.begin(stamp, session, 0);
         run(&mut Writer {
             tree: &mut self.state.tree,
             journal: &mut self.journal,
@@ -125,6 +170,8 @@ impl Core {
             stamp,
             session,
             who: &who,
+            quotas: &mut self.quotas,
+            rules,
             failed: None,
         });
         self.journal.end(mark);
@@ -134,26 +181,20 @@ impl Core {
     }
 
     /// A write that failed before it began still uses up a zxid.
-    fn refused_write(&mut self, session: i64, code: ErrorCode) -> ErrorCode {
+    fn refused_write(&mut self, session: i64, xid: i32, code: ErrorCode) -> ErrorCode {
         let stamp = self.state.next_stamp(self.clock.wall());
         if self.journal.is_empty() {
             self.journal_first = stamp.zxid;
         }
-        let mark = self.journal.begin(stamp, session);
+        let mark = self.journal.begin(stamp, session, xid);
         self.journal.fail(mark, code);
         self.journal.end(mark);
         self.state.last = stamp;
         code
     }
 
-    fn auth(&mut self, id: ConnId, xid: i32, scheme: &str, token: &[u8]) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let result = conn.who.authenticate(scheme, token, self.config.super_digest.as_deref());
-        let err = result.err().unwrap_or(ErrorCode::Ok);
-        put_reply(&mut conn.pending, ReplyHeader { xid, zxid: 0, err: err.code() }, &[]);
-        if err != ErrorCode::Ok {
-            self.close_conn(id);
-        }
+    fn rules(&self) -> Rules {
+        Rules { extended_types: self.config.extended_types, enforce_quota: self.config.enforce_quota }
     }
 
     fn set_watches(&mut self, id: ConnId, session: i64, xid: i32, set: &SetWatches<'_>) {
@@ -194,7 +235,10 @@ impl Core {
                 self.notified += 1;
                 mark_dirty(&mut self.dirty, *id, conn);
                 if conn.out.queued() + conn.pending.len() > MAX_OUTGOING {
-                    tracing::warn!(client = %conn.peer, "client does not read its notifications, closing");
+                    complain!(
+                        self.complaints, SlowReader, client = %conn.peer, waiting = conn.out.queued(),
+                        "client does not read its notifications, closing"
+                    );
                     self.close_conn(*id);
                 }
             }
@@ -211,7 +255,7 @@ impl Core {
     }
 }
 
-fn put_reply(out: &mut Vec<u8>, header: ReplyHeader, body: &[u8]) {
+pub(super) fn put_reply(out: &mut Vec<u8>, header: ReplyHeader, body: &[u8]) {
     put_frame(out, |out| {
         let mut e = Encoder::new(out);
         header.encode(&mut e);

@@ -1,8 +1,11 @@
 //! Sessions: the handshake, the end, and the nodes that go with time.
 
+use std::net::SocketAddr;
+
 use super::Core;
 use crate::proto::jute::put_frame;
 use crate::proto::{ConnectRequest, ConnectResponse, Decoder, Encoder, ErrorCode};
+use crate::server::complaints::complain;
 use crate::server::sessions;
 use crate::server::tree::{NodeId, Owner};
 use crate::server::watches::ConnId;
@@ -13,12 +16,15 @@ const MAX_REAPED: usize = 10_000;
 impl Core {
     /// Answers the handshake.
     pub(super) fn connect(&mut self, id: ConnId, frame: &[u8]) {
+        let Some(peer) = self.conns.get(&id).map(|conn| conn.peer) else { return };
         let Ok(ask) = ConnectRequest::decode(&mut Decoder::new(frame)) else {
+            complain!(self.complaints, BadPacket, client = %peer, "the first packet asks for no session, closing");
             return self.close_conn(id);
         };
         if ask.last_zxid_seen > self.state.last.zxid {
             // The client has seen more than this server knows: it must not be taken back in time.
-            tracing::warn!(
+            complain!(
+                self.complaints, FromTheFuture, client = %peer,
                 client.zxid = ask.last_zxid_seen,
                 server.zxid = self.state.last.zxid,
                 "refused a client that has seen a newer state"
@@ -28,9 +34,13 @@ impl Core {
         let least = self.config.min_session_timeout.as_millis() as i32;
         let most = self.config.max_session_timeout.as_millis() as i32;
         let timeout = ask.timeout.clamp(least, most.max(least));
+        if ask.session == 0 && self.is_full() {
+            // A new session is a transaction. Another server may have space.
+            return self.close_conn(id);
+        }
         let session = match ask.session {
             0 => Some(self.new_session(timeout)),
-            session => self.reattach(session, ask.password, timeout),
+            session => self.reattach(peer, session, ask.password, timeout),
         };
         let answer = match session {
             Some(session) => {
@@ -58,9 +68,13 @@ impl Core {
     }
 
     /// Moves a session to a new connection, if the password is right; an older connection is closed.
-    fn reattach(&mut self, session: i64, password: &[u8], timeout: i32) -> Option<i64> {
+    fn reattach(&mut self, peer: SocketAddr, session: i64, password: &[u8], timeout: i32) -> Option<i64> {
         let older = self.state.sessions.get(session)?.conn;
         if password != sessions::password(session) {
+            complain!(
+                self.complaints, BadSession, client = %peer, session.id = %format_args!("0x{session:x}"),
+                "refused a client that does not know the password of the session it asks for"
+            );
             return None;
         }
         if let Some(older) = older {
@@ -102,9 +116,9 @@ impl Core {
 
     fn is_over(&self, id: NodeId) -> bool {
         let node = self.state.tree.node(id);
-        let used_up = match node.owner {
+        let used_up = match node.owner() {
             // One that never had a child is still waiting for its first.
-            Owner::Container => node.cversion != 0,
+            Owner::Container => node.cversion() != 0,
             Owner::Ttl(ttl) => self.clock.wall() - node.mtime > ttl,
             Owner::Persistent | Owner::Session(_) => false,
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -24,8 +25,12 @@ pub(crate) struct Snapshots {
     /// Size of the last snapshot.
     size: u64,
     running: Option<JoinHandle<()>>,
+    /// When the last one was begun.
+    pub(super) begun: Instant,
     /// Zxid of the last snapshot begun.
     zxid: i64,
+    /// Transactions after which another one is due, however short the log.
+    after: Option<u64>,
 }
 
 impl Snapshots {
@@ -37,15 +42,23 @@ impl Snapshots {
         size: u64,
         zxid: i64,
     ) -> Self {
-        Self { folder, core, logged, size, running: None, zxid }
+        Self { folder, core, logged, size, running: None, begun: Instant::now(), zxid, after: None }
+    }
+
+    /// Counts transactions, too.
+    pub(crate) fn after(mut self, transactions: Option<u64>) -> Self {
+        self.after = transactions;
+        self
     }
 
     pub(super) fn logged(&mut self, bytes: usize) {
         self.logged += bytes as u64;
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        self.running.is_none() && self.logged >= LEAST_LOG.max(2 * self.size)
+    /// Whether a snapshot of the state after `zxid` should be begun.
+    pub(super) fn is_due(&self, zxid: i64) -> bool {
+        let by_number = self.after.is_some_and(|after| zxid.abs_diff(self.zxid) >= after);
+        self.running.is_none() && (by_number || self.logged >= LEAST_LOG.max(2 * self.size))
     }
 
     /// Begins to write a snapshot in a thread of its own. False if there is no thread for it.
@@ -61,6 +74,7 @@ impl Snapshots {
         };
         // Tried again only after as much log again, successful or not.
         self.logged = 0;
+        self.begun = Instant::now();
         match task::spawn_thread("zk-snapshot", work) {
             Ok(thread) => {
                 self.running = Some(thread);
@@ -82,6 +96,20 @@ impl Snapshots {
         }
     }
 
+    /// Writes the snapshot of a state that takes the place of the one so far.
+    ///
+    /// # Errors
+    /// A sentence; then the state so far is still the one on the disk.
+    pub(super) fn replace(&mut self, cut: &StateCut) -> Result<(), String> {
+        // Its thread wants to tell the core of its end, so the core cannot wait for it.
+        if self.running.is_some() {
+            return Err("a snapshot is being written just now; try again in a moment".into());
+        }
+        self.size = snapshot::write(&self.folder, cut).map_err(|error| error.to_string())?;
+        (self.logged, self.zxid) = (0, cut.last.zxid);
+        Ok(())
+    }
+
     /// Waits for the running snapshot, and writes a last one if there is something new.
     pub(super) fn close(self, last: Option<StateCut>) -> Result<(), Error> {
         if let Some(thread) = self.running
@@ -90,7 +118,13 @@ impl Snapshots {
             return Err(Error::Thread("snapshot"));
         }
         match last.filter(|cut| cut.last.zxid > self.zxid) {
-            Some(cut) => snapshot::write(&self.folder, &cut).map(|_| ()),
+            Some(cut) => match snapshot::write(&self.folder, &cut) {
+                Err(error) if error.is_no_space() => {
+                    tracing::warn!(%error, "no snapshot was left; the next start reads the log");
+                    Ok(())
+                }
+                result => result.map(drop),
+            },
             None => Ok(()),
         }
     }

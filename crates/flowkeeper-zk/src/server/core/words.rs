@@ -3,18 +3,28 @@
 use std::fmt::Write as _;
 
 use super::Core;
+use super::report::ConnReport;
 use crate::server::config::VERSION;
+use crate::server::stats::figures;
 use crate::server::watches::ConnId;
+use crate::server::{apache, facts};
+
+/// Words that are known; others are the length of a frame, or nonsense.
+pub(crate) const WORDS: &[&str] = &[
+    "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr", "ruok", "srst", "srvr",
+    "stat", "stmk", "wchc", "wchp", "wchs",
+];
 
 impl Core {
     /// Answers a word and closes.
     pub(super) fn word(&mut self, id: ConnId, word: [u8; 4]) {
         self.publish();
-        let word = String::from_utf8_lossy(&word);
-        let allowed = self.config.words.iter().any(|w| w == "*" || *w == word);
-        let answer = match self.answer(&word) {
-            Some(answer) if allowed => answer,
-            _ => format!("{word} is not executed because it is not in the whitelist.\n"),
+        let word = String::from_utf8_lossy(&word).into_owned();
+        let is_allowed = self.config.words.iter().any(|w| w == "*" || *w == word);
+        let answer = if is_allowed && WORDS.contains(&word.as_str()) {
+            self.answer(&word)
+        } else {
+            format!("{word} is not executed because it is not in the whitelist.\n")
         };
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.pending.extend_from_slice(answer.as_bytes());
@@ -22,25 +32,46 @@ impl Core {
         }
     }
 
-    fn answer(&self, word: &str) -> Option<String> {
-        Some(match word {
+    fn answer(&mut self, word: &str) -> String {
+        match word {
             "ruok" => "imok".into(),
             "isro" => "rw".into(),
             "srvr" => format!("{}{}", version_line(), self.summary()),
-            "stat" => format!("{}Clients:\n{}\n{}", version_line(), self.connections(false), self.summary()),
-            "cons" => self.connections(true),
+            "stat" => format!("{}Clients:\n{}\n{}", version_line(), self.clients(false), self.summary()),
+            "cons" => format!("{}\n", self.clients(true)),
             "mntr" => self.monitor(),
-            "envi" => format!("Environment:\nzookeeper.version={VERSION}\n"),
-            "conf" => self.configuration(),
+            "envi" => lines("Environment:\n", &facts::environment(), '='),
+            "conf" => lines("", &facts::configuration(&self.config), '='),
+            "dirs" => {
+                let sizes = facts::folder_sizes(&self.config);
+                format!("datadir_size: {}\nlogdir_size: {}\n", sizes.snapshots, sizes.logs)
+            }
             "dump" => self.dump(),
-            "wchs" => format!(
-                "{} connections watching {} paths\nTotal watches:{}\n",
-                self.watches.connections(),
-                self.watches.paths(),
-                self.watches.len()
-            ),
-            _ => return None,
-        })
+            "hash" => {
+                let cut = self.cut();
+                format!("{:x}: {}\n", cut.last.zxid, apache::tree_digest(&cut))
+            }
+            "wchs" => {
+                let [connections, paths, watches] = self.watch_counts();
+                format!("{connections} connections watching {paths} paths\nTotal watches:{watches}\n")
+            }
+            "wchc" => {
+                nested(self.watches_by_session().iter().map(|(id, paths)| (hex(id), paths.iter().cloned())))
+            }
+            "wchp" => {
+                nested(self.watches_by_path().iter().map(|(path, ids)| (path.clone(), ids.iter().map(hex))))
+            }
+            "crst" => {
+                self.reset_connections();
+                "Connection stats reset.\n".into()
+            }
+            "srst" => {
+                self.reset_stats();
+                "Server stats reset.\n".into()
+            }
+            // Nothing is traced, whatever the mask would be.
+            _ => "0".into(),
+        }
     }
 
     fn summary(&self) -> String {
@@ -61,81 +92,91 @@ impl Core {
         )
     }
 
-    fn connections(&self, with_session: bool) -> String {
-        let mut text = String::new();
-        let mut conns: Vec<_> = self.conns.iter().collect();
-        conns.sort_unstable_by_key(|(id, _)| **id);
-        for (_, conn) in conns {
-            let (queued, received) = (conn.out.queued(), conn.received);
-            // Every request gets one reply.
-            let sent = received + conn.notified;
-            let _ = write!(text, " /{}[1](queued={queued},recved={received},sent={sent}", conn.peer);
-            if let Some(session) = conn.session.filter(|_| with_session) {
-                let timeout = self.state.sessions.get(session).map_or(0, |s| s.timeout);
-                let _ = write!(text, ",sid=0x{session:x},to={timeout}");
-            }
-            text.push_str(")\n");
-        }
-        text
+    fn clients(&self, is_full: bool) -> String {
+        self.connections().iter().map(|conn| client_line(conn, is_full)).collect()
     }
 
     fn monitor(&self) -> String {
-        let s = self.counters.snapshot();
         let mut text = format!("zk_version\t{VERSION}\nzk_server_state\tstandalone\n");
-        for (key, value) in [
-            ("znode_count", s.nodes),
-            ("watch_count", s.watches),
-            ("ephemerals_count", s.ephemerals),
-            ("approximate_data_size", s.data_bytes),
-            ("global_sessions", s.sessions),
-            ("num_alive_connections", s.connections),
-            ("outstanding_requests", s.outstanding),
-            ("packets_received", s.received),
-            ("packets_sent", s.sent),
-            ("min_latency", s.min_latency.as_millis() as u64),
-            ("avg_latency", s.mean_latency.as_millis() as u64),
-            ("max_latency", s.max_latency.as_millis() as u64),
-            ("uptime", self.clock.now()),
-        ] {
-            let _ = writeln!(text, "zk_{key}\t{value}");
+        for (name, value) in figures::flat(&self.counters, self.uptime()) {
+            // Writing into a string does not fail.
+            let _ = writeln!(text, "zk_{name}\t{}", figures::plain(value));
         }
         text
     }
 
-    fn configuration(&self) -> String {
-        let c = &self.config;
-        format!(
-            "clientPort={}\ndataDir={}\ntickTime={}\nmaxClientCnxns={}\nminSessionTimeout={}\n\
-             maxSessionTimeout={}\nserverId=0\n",
-            c.listen.port(),
-            c.data.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
-            c.tick.as_millis(),
-            c.max_connections_per_client,
-            c.min_session_timeout.as_millis(),
-            c.max_session_timeout.as_millis()
-        )
-    }
-
     fn dump(&self) -> String {
-        let mut text = format!("Sessions ({}):\n", self.state.sessions.len());
-        let mut sessions: Vec<_> = self.state.sessions.timeouts().collect();
-        sessions.sort_unstable();
-        for (id, timeout) in sessions {
-            let _ = writeln!(text, "\t0x{id:x}\t{timeout}ms");
-        }
-        let mut owners: Vec<i64> = self.state.tree.ephemeral_owners().collect();
-        owners.sort_unstable();
-        let _ = writeln!(text, "ephemeral nodes dump:\nSessions with Ephemerals ({}):", owners.len());
-        for owner in owners {
-            let _ = writeln!(text, "0x{owner:x}:");
-            for id in self.state.tree.ephemerals_of(owner) {
-                let _ = writeln!(text, "\t{}", self.state.tree.path_of(id));
+        let sets = self.expiries();
+        let mut text =
+            format!("SessionTracker dump:\nSession Sets ({})/({}):\n", sets.len(), self.state.sessions.len());
+        for (at, sessions) in sets {
+            let _ = writeln!(text, "{} expire at {}:", sessions.len(), facts::time(at));
+            for id in sessions {
+                let _ = writeln!(text, "\t0x{id:x}");
             }
+        }
+        let ephemerals = self.ephemerals();
+        let _ = writeln!(text, "ephemeral nodes dump:\nSessions with Ephemerals ({}):", ephemerals.len());
+        for (owner, paths) in ephemerals {
+            let _ = writeln!(text, "0x{owner:x}:");
+            for path in paths {
+                let _ = writeln!(text, "\t{path}");
+            }
+        }
+        let connections = self.connections();
+        let _ = writeln!(text, "Connections dump:\nConnections ({}):", connections.len());
+        for conn in connections {
+            let session = conn.session.map_or(0, |session| session.id);
+            let _ = writeln!(text, "\tip: /{} sessionId: 0x{session:x}", conn.peer);
         }
         text
     }
 }
 
+fn client_line(conn: &ConnReport, is_full: bool) -> String {
+    // The number in brackets says of what the server waits: 1, the client's next packet.
+    let mut line =
+        format!(" /{}[1](queued={},recved={},sent={}", conn.peer, conn.outstanding, conn.received, conn.sent);
+    if let Some(session) = conn.session.filter(|_| is_full) {
+        let _ = write!(line, ",sid=0x{:x}", session.id);
+        if let Some((name, xid, at)) = conn.last {
+            let _ = write!(
+                line,
+                ",lop={name},est={},to={},lcxid=0x{xid:x},lresp={at}",
+                conn.opened, session.timeout
+            );
+        } else {
+            let _ = write!(line, ",lop=SESS,est={},to={}", conn.opened, session.timeout);
+        }
+    }
+    line.push_str(")\n");
+    line
+}
+
 fn version_line() -> String {
     format!("Zookeeper version: {VERSION}\n")
+}
+
+fn hex(id: &i64) -> String {
+    format!("0x{id:x}")
+}
+
+fn lines(head: &str, pairs: &[(String, String)], sign: char) -> String {
+    let mut text = head.to_owned();
+    for (key, value) in pairs {
+        let _ = writeln!(text, "{key}{sign}{value}");
+    }
+    text
+}
+
+/// A heading and its lines below it, each.
+fn nested(parts: impl Iterator<Item = (String, impl Iterator<Item = String>)>) -> String {
+    let mut text = String::new();
+    for (head, lines) in parts {
+        let _ = writeln!(text, "{head}");
+        for line in lines {
+            let _ = writeln!(text, "\t{line}");
+        }
+    }
+    text
 }

@@ -17,6 +17,7 @@ impl Writer<'_> {
                 for undo in undos.into_iter().rev() {
                     self.tree.undo(undo);
                 }
+                self.quotas.take_back(self.tree);
                 self.failed = Some(code);
                 out.truncate(start);
                 put_failure(ops.len(), at, code, out);

@@ -101,7 +101,7 @@ impl Reader<'_> {
             restore(self, path, Modes::DATA, happened);
         }
         for path in &set.child {
-            let happened = match self.tree.find(path).map(|id| self.tree.node(id).pzxid) {
+            let happened = match self.tree.find(path).map(|id| self.tree.node(id).pzxid()) {
                 None => Some(EventKind::Deleted),
                 Some(pzxid) => (pzxid > set.relative_zxid).then_some(EventKind::ChildrenChanged),
             };
@@ -142,8 +142,8 @@ impl Reader<'_> {
         let children = self.tree.node(id).children();
         let mut e = Encoder::new(out);
         e.len(children.len());
-        for child in children {
-            e.string(&self.tree.node(*child).name);
+        for child in children.iter() {
+            e.string(&self.tree.node(child).name);
         }
         Ok(id)
     }
@@ -210,8 +210,7 @@ impl Reader<'_> {
     }
 
     fn watch(&mut self, path: &str, modes: Modes) {
-        // The empty path is another name of the root, and events name the root "/".
-        let path = if path.is_empty() { "/" } else { path };
+        // Reads take the empty path for the root; watches on it never hear of anything, as with Apache.
         self.watches.add(self.conn, path, modes);
     }
 }

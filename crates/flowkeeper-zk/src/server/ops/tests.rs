@@ -14,6 +14,8 @@ pub(crate) struct Ledger {
     watches: Watches,
     changes: Vec<Change>,
     who: Identities,
+    pub(crate) quotas: Quotas,
+    pub(crate) rules: Rules,
 }
 
 impl Ledger {
@@ -24,6 +26,8 @@ impl Ledger {
             watches: Watches::default(),
             changes: Vec::new(),
             who: Identities::from_address([127, 0, 0, 1].into()),
+            quotas: Quotas::default(),
+            rules: Rules { extended_types: true, enforce_quota: true },
         }
     }
 
@@ -33,7 +37,7 @@ impl Ledger {
         run: impl FnOnce(&mut Writer<'_>) -> Result<R, ErrorCode>,
     ) -> Result<R, ErrorCode> {
         let stamp = self.state.next_stamp(0);
-        let mark = self.journal.begin(stamp, session);
+        let mark = self.journal.begin(stamp, session, 0);
         self.changes.clear();
         let mut writer = Writer {
             tree: &mut self.state.tree,
@@ -43,6 +47,8 @@ impl Ledger {
             stamp,
             session,
             who: &self.who,
+            quotas: &mut self.quotas,
+            rules: self.rules,
             failed: None,
         };
         let result = run(&mut writer);
@@ -222,7 +228,58 @@ fn ttl_must_fit_the_mode() {
     }
     l.write(1, &ttl(5, (1 << 40) - 1)).unwrap();
     let id = l.state.tree.find("/t").unwrap();
-    assert_eq!(l.state.tree.node(id).owner, Owner::Ttl((1 << 40) - 1));
+    assert_eq!(l.state.tree.node(id).owner(), Owner::Ttl((1 << 40) - 1));
+}
+
+#[test]
+fn nodes_that_expire_can_be_switched_off() {
+    let mut l = Ledger::new();
+    l.rules.extended_types = false;
+    let Request::Create(mut request) = create("/t", 5) else { unreachable!() };
+    (request.op, request.ttl) = (op::CREATE_TTL, 1000);
+    assert_eq!(l.write(1, &Request::Create(request)), Err(ErrorCode::Unimplemented));
+    l.write(1, &create("/p", 0)).unwrap();
+}
+
+fn quota(l: &mut Ledger, subject: &str, limits: &'static [u8]) {
+    let folder = format!("/zookeeper/quota{subject}");
+    l.write(1, &create(&folder, 0)).unwrap();
+    for (name, data) in [("zookeeper_limits", limits), ("zookeeper_stats", b"count=0,bytes=0")] {
+        let path = format!("{folder}/{name}");
+        let Request::Create(request) = create(&path, 0) else { unreachable!() };
+        l.write(1, &Request::Create(Create { data: Some(data), ..request })).unwrap();
+    }
+}
+
+#[test]
+fn hard_quotas_refuse_what_would_grow_a_subtree_too_far() {
+    let mut l = Ledger::new();
+    l.write(1, &create("/a", 0)).unwrap();
+    quota(&mut l, "/a", b"count=-1,bytes=-1=;byteHardLimit=8;countHardLimit=3");
+    let fill =
+        |data: &'static [u8], version| Request::SetData { path: "/a".into(), data: Some(data), version };
+    assert_eq!(
+        l.write(1, &fill(b"123456789", 7)),
+        Err(ErrorCode::QuotaExceeded),
+        "before the version is looked at"
+    );
+    l.write(1, &fill(b"12345", -1)).unwrap();
+    l.write(1, &create("/a/b", 0)).unwrap();
+    // Neither half of a transaction that fails stays in the count.
+    let two = vec![create("/a/c", 0), create("/a/d", 0)];
+    assert_eq!(
+        results(&l.write(1, &Request::Multi(two)).unwrap()),
+        [(-1, 0), (-1, ErrorCode::QuotaExceeded.code())]
+    );
+    l.write(1, &create("/a/c", 0)).unwrap();
+    assert_eq!(l.write(1, &create("/a/d", 0)), Err(ErrorCode::QuotaExceeded));
+    assert_eq!(l.write(1, &create("/a/c", 0)), Err(ErrorCode::NodeExists), "looked at before the quota");
+    l.write(1, &Request::Delete { path: "/a/c".into(), version: -1 }).unwrap();
+    l.write(1, &create("/a/d", 1)).unwrap();
+    l.close_session(1);
+    l.write(1, &create("/a/e", 0)).unwrap();
+    l.rules.enforce_quota = false;
+    l.write(1, &create("/a/f", 0)).unwrap();
 }
 
 #[test]
@@ -232,7 +289,7 @@ fn containers_come_from_their_own_operation_only() {
     let Request::Create(mut request) = create("/real", 0) else { unreachable!() };
     request.op = op::CREATE_CONTAINER;
     l.write(1, &Request::Create(request)).unwrap();
-    let owner = |path| l.state.tree.node(l.state.tree.find(path).unwrap()).owner;
+    let owner = |path| l.state.tree.node(l.state.tree.find(path).unwrap()).owner();
     assert_eq!((owner("/plain"), owner("/real")), (Owner::Persistent, Owner::Container));
 }
 

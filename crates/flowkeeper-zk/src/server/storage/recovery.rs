@@ -1,6 +1,6 @@
 //! Bringing the state back at start: newest readable snapshot, then the log behind it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,13 @@ pub(crate) fn recover(folder: &Folder, tick: u64, wall: i64) -> Result<(State, R
     recovery.sessions = state.sessions.len();
     recovery.took = started.elapsed();
     Ok((state, recovery))
+}
+
+/// Recovers the state of a folder from one of its snapshots, though there are newer ones.
+pub(crate) fn recover_from(folder: &Folder, zxid: i64, tick: u64, wall: i64) -> Result<State, Error> {
+    let mut state = snapshot::read(&folder.snapshot_path(zxid), tick, wall)?;
+    replay_log(folder, &mut state, &mut Recovery::default())?;
+    Ok(state)
 }
 
 fn load_snapshot(folder: &Folder, tick: u64, wall: i64, recovery: &mut Recovery) -> Result<State, Error> {
@@ -152,7 +159,8 @@ fn replay_file(
     let scan = segment::scan(&bytes, is_last)
         .map_err(|damage| Error::corrupt(&path, damage.offset as u64, damage.what))?;
     for group in &scan.groups {
-        replay_group(&path, group.start as u64, &bytes[group.clone()], state, recovery)?;
+        let records = Records { version: scan.version, path: &path, offset: group.start as u64 };
+        replay_group(&records, &bytes[group.clone()], state, recovery)?;
     }
     recovery.log_bytes += scan.end as u64;
     if is_last { trim(folder, &path, &scan, recovery) } else { Ok(()) }
@@ -162,15 +170,24 @@ fn missing(file: &Path, found: i64, wanted: i64) -> Error {
     Error::MissingLog { file: file.to_owned(), found, wanted, advice: String::new() }
 }
 
-fn replay_group(
-    path: &Path,
+/// Where records come from.
+struct Records<'a> {
+    version: i32,
+    path: &'a Path,
     offset: u64,
+}
+
+fn replay_group(
+    from: &Records<'_>,
     payload: &[u8],
     state: &mut State,
     recovery: &mut Recovery,
 ) -> Result<(), Error> {
+    let Records { version, path, offset } = *from;
     let mut d = Decoder::new(payload);
-    while let Some(record) = Record::next(&mut d).map_err(|e| Error::corrupt(path, offset, e.to_string()))? {
+    while let Some(record) =
+        Record::next(&mut d, version).map_err(|e| Error::corrupt(path, offset, e.to_string()))?
+    {
         if record.stamp.zxid <= state.last.zxid {
             continue;
         }
@@ -192,12 +209,15 @@ fn trim(folder: &Folder, path: &Path, scan: &Scan, recovery: &mut Recovery) -> R
         recovery.torn =
             Some(TornTail { file: path.to_owned(), offset: scan.end as u64, bytes: scan.torn as u64 });
     }
+    if folder.is_read_only() {
+        return Ok(());
+    }
     if scan.groups.is_empty() {
-        fs::remove_file(path).map_err(Error::disk("delete empty log", path))?;
+        folder.remove_path(path)?;
         return folder.sync();
     }
-    File::options()
-        .write(true)
+    folder
+        .disk()
         .open(path)
         .and_then(|file| file.set_len(scan.end as u64).and_then(|()| file.sync_all()))
         .map_err(Error::disk("trim log", path))

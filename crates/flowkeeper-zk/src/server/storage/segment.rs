@@ -16,7 +16,8 @@ use std::ops::Range;
 use crate::proto::{DecodeError, Decoder, Encoder};
 
 const MAGIC: &[u8; 8] = b"FKZKLOG\n";
-const VERSION: i32 = 1;
+/// Version that is written: since 2, records carry a cxid.
+const VERSION: i32 = 2;
 /// Bytes of a file's header.
 pub(crate) const HEADER_LEN: usize = 8 + 4 + 8 + 8 + 4;
 /// Bytes of a group's header.
@@ -25,6 +26,8 @@ pub(crate) const GROUP_HEADER_LEN: usize = 8 + 4 + 4 + 8;
 /// What a file's header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
+    /// Version of the file.
+    pub(crate) version: i32,
     /// First zxid in the file.
     pub(crate) first: i64,
     /// Random mark of the file's groups.
@@ -33,14 +36,14 @@ pub(crate) struct Header {
 
 impl Header {
     pub(crate) fn new(first: i64) -> Self {
-        Self { first, mark: RandomState::new().hash_one(first) | 1 }
+        Self { version: VERSION, first, mark: RandomState::new().hash_one(first) | 1 }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_LEN);
         let mut e = Encoder::new(&mut out);
         e.raw(MAGIC);
-        e.i32(VERSION);
+        e.i32(self.version);
         e.i64(self.first);
         e.raw(&self.mark.to_be_bytes());
         let crc = crc32fast::hash(&out);
@@ -61,7 +64,7 @@ impl Header {
             Ok((d.i32()?, d.i64()?, d.i64()?))
         };
         match read(&mut Decoder::new(head)) {
-            Ok((VERSION, first, mark)) => Ok(Self { first, mark: mark as u64 }),
+            Ok((version @ 1..=VERSION, first, mark)) => Ok(Self { version, first, mark: mark as u64 }),
             _ => Err("the file has an unknown version"),
         }
     }
@@ -111,6 +114,8 @@ fn group_crc(len: [u8; 4], durable: [u8; 8], payload: &[u8]) -> u32 {
 /// What is in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Scan {
+    /// Version of the file, by which its records are read.
+    pub(crate) version: i32,
     /// Payloads of the whole groups, in order.
     pub(crate) groups: Vec<Range<usize>>,
     /// Where the last whole group ends. 0 if not even the header is whole.
@@ -126,18 +131,35 @@ pub(crate) struct Damage {
     pub(crate) what: &'static str,
 }
 
+/// Length without the zeros at the end, of which there may be many.
+fn without_zeros(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let mut end = bytes.len();
+    while let Some(start) = end.checked_sub(ZEROS.len()).filter(|start| bytes[*start..end] == ZEROS) {
+        end = start;
+    }
+    bytes[..end].iter().rposition(|b| *b != 0).map_or(0, |at| at + 1)
+}
+
 /// Finds the groups of a file. Only the log's last file may end in a torn write.
 pub(crate) fn scan(bytes: &[u8], is_last: bool) -> Result<Scan, Damage> {
-    let written = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
+    let written = without_zeros(bytes);
     let Some(header) = bytes.first_chunk::<HEADER_LEN>().filter(|_| written > 0) else {
         // The header is synced before the first group is written.
         return match is_last {
-            true => Ok(Scan { groups: Vec::new(), end: 0, torn: written }),
+            true => Ok(Scan { version: VERSION, groups: Vec::new(), end: 0, torn: written }),
             false => Err(Damage { offset: 0, what: "the header is cut off" }),
         };
     };
-    let header = Header::decode(header).map_err(|what| Damage { offset: 0, what })?;
-    let mut scan = Scan { groups: Vec::new(), end: HEADER_LEN, torn: 0 };
+    let header = match Header::decode(header) {
+        Ok(header) => header,
+        // Without a group the header may not have been synced.
+        Err(_) if is_last && written <= HEADER_LEN => {
+            return Ok(Scan { version: VERSION, groups: Vec::new(), end: 0, torn: written });
+        }
+        Err(what) => return Err(Damage { offset: 0, what }),
+    };
+    let mut scan = Scan { version: header.version, groups: Vec::new(), end: HEADER_LEN, torn: 0 };
     while let Some((payload, _)) = header.group(&bytes[scan.end..]) {
         let start = scan.end;
         scan.end += payload.end;

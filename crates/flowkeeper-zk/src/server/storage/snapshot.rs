@@ -4,11 +4,12 @@
 //! ACL lists and nodes, and an end mark with their number; an item never spans blocks. The file appears under
 //! its name only when it is complete and on the disk.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write as _};
 use std::path::Path;
 
 use super::Folder;
+use super::disk::{Disk, DiskFile};
 use crate::proto::{DecodeError, Decoder, Encoder};
 use crate::server::acl::{AclId, AclTable};
 use crate::server::error::Error;
@@ -33,18 +34,26 @@ const END: u8 = 5;
 pub(crate) fn write(folder: &Folder, cut: &StateCut) -> Result<u64, Error> {
     let path = folder.snapshot_path(cut.last.zxid);
     let fresh = path.with_extension(format!("{:016x}.tmp", cut.last.zxid));
-    let size = write_file(&fresh, cut).map_err(Error::disk("write snapshot", &fresh))?;
-    fs::rename(&fresh, &path).map_err(Error::disk("rename snapshot to", &path))?;
+    let written = write_file(folder.disk(), &fresh, cut)
+        .and_then(|size| folder.disk().rename(&fresh, &path).map(|()| size));
+    let size = match written {
+        Ok(size) => size,
+        Err(error) => {
+            // Its space may be what the log lacks. Should it stay, the next start removes it.
+            let _ = folder.remove_path(&fresh);
+            return Err(Error::disk("write snapshot", &path)(error));
+        }
+    };
     folder.sync()?;
     folder.purge()?;
     Ok(size)
 }
 
-fn write_file(path: &Path, cut: &StateCut) -> std::io::Result<u64> {
-    let mut blocks =
-        Blocks { file: BufWriter::with_capacity(BLOCK, File::create(path)?), block: Vec::new(), items: 0 };
-    blocks.file.write_all(MAGIC)?;
-    blocks.file.write_all(&VERSION.to_be_bytes())?;
+fn write_file(disk: &Disk, path: &Path, cut: &StateCut) -> std::io::Result<u64> {
+    let file = BufWriter::with_capacity(BLOCK, disk.create(path)?);
+    let mut blocks = Blocks { file, block: Vec::new(), items: 0, size: 0 };
+    blocks.raw(MAGIC)?;
+    blocks.raw(&VERSION.to_be_bytes())?;
     blocks.item(|e| {
         e.u8(STAMP);
         e.i64(cut.last.zxid);
@@ -73,9 +82,10 @@ fn write_file(path: &Path, cut: &StateCut) -> std::io::Result<u64> {
 }
 
 struct Blocks {
-    file: BufWriter<File>,
+    file: BufWriter<DiskFile>,
     block: Vec<u8>,
     items: i64,
+    size: u64,
 }
 
 impl Blocks {
@@ -85,10 +95,17 @@ impl Blocks {
         if self.block.len() >= BLOCK { self.flush() } else { Ok(()) }
     }
 
+    fn raw(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.size += bytes.len() as u64;
+        self.file.write_all(bytes)
+    }
+
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.write_all(&(self.block.len() as u32).to_be_bytes())?;
-        self.file.write_all(&crc32fast::hash(&self.block).to_be_bytes())?;
-        self.file.write_all(&self.block)?;
+        let block = std::mem::take(&mut self.block);
+        self.raw(&(block.len() as u32).to_be_bytes())?;
+        self.raw(&crc32fast::hash(&block).to_be_bytes())?;
+        self.raw(&block)?;
+        self.block = block;
         self.block.clear();
         Ok(())
     }
@@ -104,7 +121,7 @@ impl Blocks {
         }
         let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        Ok(file.metadata()?.len())
+        Ok(self.size)
     }
 }
 
@@ -115,11 +132,11 @@ fn put_node(e: &mut Encoder<'_>, id: NodeId, node: &Node) {
     e.string(&node.name);
     e.buffer(node.data.as_deref());
     e.raw(&node.acl.0.to_be_bytes());
-    e.i64(node.owner.to_stored());
-    for n in [node.czxid, node.mzxid, node.pzxid, node.ctime, node.mtime] {
+    e.i64(node.owner().to_stored());
+    for n in [node.czxid, node.mzxid, node.pzxid(), node.ctime, node.mtime] {
         e.i64(n);
     }
-    for n in [node.version, node.cversion, node.aversion] {
+    for n in [node.version, node.cversion(), node.aversion] {
         e.i32(n);
     }
 }
@@ -133,12 +150,13 @@ fn take_node(d: &mut Decoder<'_>) -> Result<(NodeId, Node), DecodeError> {
     let owner = Owner::from_stored(d.i64()?);
     let mut node = Node::new(parent, &name, data, acl, owner, Stamp { zxid: d.i64()?, time: 0 });
     node.mzxid = d.i64()?;
-    node.pzxid = d.i64()?;
+    let pzxid = d.i64()?;
     node.ctime = d.i64()?;
     node.mtime = d.i64()?;
     node.version = d.i32()?;
-    node.cversion = d.i32()?;
+    let cversion = d.i32()?;
     node.aversion = d.i32()?;
+    node.set_family(pzxid, cversion);
     Ok((id, node))
 }
 

@@ -1,11 +1,10 @@
 //! The data folder: torn and damaged files, and recovery compared with the state in memory.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use proptest::prelude::*;
 
-use super::log::{Batch, Durability, LogWriter};
+use super::log;
 use super::recovery::{Recovery, recover};
 use super::*;
 use crate::proto::op::create_flags;
@@ -13,8 +12,12 @@ use crate::proto::{Acl, AclVector, Create, Request, op};
 use crate::server::ops::tests::{Ledger, acl, create};
 use crate::server::state::State;
 
+mod crashes;
+mod faults;
+mod serving;
+
 /// All that must survive, in an order that does not depend on places in memory.
-fn picture(state: &State) -> Vec<String> {
+pub(crate) fn picture(state: &State) -> Vec<String> {
     let mut lines: Vec<String> = state
         .tree
         .cut()
@@ -25,7 +28,7 @@ fn picture(state: &State) -> Vec<String> {
             let acl: Vec<Acl> =
                 state.tree.acl_of(id).map_or(vec![Acl::open()], |list| list.entries().to_vec());
             let path = state.tree.path_of(id);
-            format!("{path} {:?} {:?} {:?} {} {acl:?}", node.stat(), node.data, node.owner, node.cversion)
+            format!("{path} {:?} {:?} {:?} {} {acl:?}", node.stat(), node.data, node.owner(), node.cversion())
         })
         .collect();
     lines.extend(state.sessions.timeouts().map(|(id, timeout)| format!("session {id} {timeout}")));
@@ -38,8 +41,13 @@ fn restart(path: &Path) -> Result<(State, Recovery), Error> {
     recover(&Folder::open(path)?, 1000, 0)
 }
 
+/// A writer for a folder whose next transaction is `next`.
+fn log_writer(folder: &Arc<Folder>, next: i64) -> log::LogWriter {
+    log::LogWriter::new(Arc::clone(folder), Arc::default(), next)
+}
+
 /// Appends a ledger's journal as one synced group.
-fn commit(writer: &mut LogWriter, ledger: &mut Ledger, first: i64) {
+fn commit(writer: &mut log::LogWriter, ledger: &mut Ledger, first: i64) {
     let records = ledger.journal.take();
     if !records.is_empty() {
         writer.append(first, &[records]).unwrap();
@@ -50,7 +58,7 @@ fn commit(writer: &mut LogWriter, ledger: &mut Ledger, first: i64) {
 /// A folder whose log holds three groups of one create each, and the states after each.
 fn three_groups(path: &Path) -> Vec<Vec<String>> {
     let folder = Arc::new(Folder::open(path).unwrap());
-    let mut writer = LogWriter::new(folder);
+    let mut writer = log_writer(&folder, 1);
     let mut ledger = Ledger::new();
     let mut pictures = vec![picture(&ledger.state)];
     for (n, path) in ["/a", "/a/b", "/c"].into_iter().enumerate() {
@@ -63,7 +71,7 @@ fn three_groups(path: &Path) -> Vec<Vec<String>> {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Write(u8, &'static str, u8),
     Multi(Vec<(u8, &'static str, u8)>),
     OpenSession(i64),
@@ -75,7 +83,7 @@ enum Step {
 
 const PATHS: [&str; 9] = ["/a", "/b", "/a/x", "/a/y", "/a/x/1", "/b/s-", "/zookeeper", "/a/x/", "/e"];
 
-fn request(kind: u8, path: &'static str, arg: u8) -> Request<'static> {
+pub(crate) fn request(kind: u8, path: &'static str, arg: u8) -> Request<'static> {
     let list: AclVector<'static> = match arg % 3 {
         0 => acl(&[(31, "world", "anyone")]),
         1 => acl(&[(31, "ip", "127.0.0.1"), (1, "world", "anyone")]),
@@ -105,7 +113,7 @@ fn request(kind: u8, path: &'static str, arg: u8) -> Request<'static> {
     }
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let path = || proptest::sample::select(PATHS.to_vec());
     prop_oneof![
         12 => (0..5u8, path(), any::<u8>()).prop_map(|(k, p, a)| Step::Write(k, p, a)),
@@ -125,7 +133,7 @@ proptest! {
     fn what_comes_back_is_what_was_there(steps in proptest::collection::vec(step(), 1..80)) {
         let dir = tempfile::tempdir().unwrap();
         let mut folder = Arc::new(Folder::open(dir.path()).unwrap());
-        let mut writer = LogWriter::new(Arc::clone(&folder));
+        let mut writer = log_writer(&folder, 1);
         let mut ledger = Ledger::new();
         let mut first = 1;
         for step in steps.into_iter().chain([Step::Restart]) {
@@ -158,7 +166,7 @@ proptest! {
                     prop_assert_eq!(recovery.torn, None);
                     ledger.state = state;
                     folder = Arc::new(Folder::open(dir.path()).unwrap());
-                    writer = LogWriter::new(Arc::clone(&folder));
+                    writer = log_writer(&folder, first);
                 }
             }
         }
@@ -224,7 +232,7 @@ fn follow(advice: &str, away: &Path) -> usize {
 /// A folder with a log file for each of the transactions 1 to 6, and the states after each.
 fn six_files(path: &Path) -> Vec<Vec<String>> {
     let folder = Arc::new(Folder::open(path).unwrap());
-    let mut writer = LogWriter::new(Arc::clone(&folder));
+    let mut writer = log_writer(&folder, 1);
     let mut ledger = Ledger::new();
     let mut pictures = vec![picture(&ledger.state)];
     for (n, path) in ["/a", "/b", "/c", "/d", "/e", "/f"].into_iter().enumerate() {
@@ -301,7 +309,7 @@ fn following_the_advice_for_a_damaged_or_missing_log_works() {
         // And it goes on: what is written next is there after the next start.
         let mut ledger = Ledger::new();
         ledger.state = state;
-        let mut writer = LogWriter::new(Arc::new(Folder::open(dir.path()).unwrap()));
+        let mut writer = log_writer(&Arc::new(Folder::open(dir.path()).unwrap()), left as i64 + 1);
         ledger.write(1, &create("/next", 0)).unwrap();
         commit(&mut writer, &mut ledger, left as i64 + 1);
         drop(writer);
@@ -326,7 +334,7 @@ fn unreadable_snapshots_before_a_complete_log_cost_nothing() {
 fn a_damaged_snapshot_is_made_up_for_by_the_one_before() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Arc::new(Folder::open(dir.path()).unwrap());
-    let mut writer = LogWriter::new(Arc::clone(&folder));
+    let mut writer = log_writer(&folder, 1);
     let mut ledger = Ledger::new();
     for (n, path) in ["/a", "/b", "/c"].into_iter().enumerate() {
         ledger.write(1, &create(path, 0)).unwrap();
@@ -367,13 +375,13 @@ fn a_folder_is_used_by_one_server_at_a_time() {
 fn a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(Folder::open(dir.path()).unwrap());
-    fs::write(dir.path().join("format"), "2\n").unwrap();
+    fs::write(dir.path().join("format"), "3\n").unwrap();
     let error = Folder::open(dir.path()).unwrap_err();
-    assert!(matches!(error, Error::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, Error::NewerFormat { found: 3, known: 2, .. }), "{error}");
     fs::write(dir.path().join("format"), "soup").unwrap();
     let error = Folder::open(dir.path()).unwrap_err();
     assert!(
-        matches!(&error, Error::Corrupt { .. }) && error.to_string().contains("write 1 into it"),
+        matches!(&error, Error::Corrupt { .. }) && error.to_string().contains("write 2 into it"),
         "{error}"
     );
     fs::write(dir.path().join("format"), "1").unwrap();
@@ -381,22 +389,92 @@ fn a_newer_format_is_refused() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_releases_nothing_and_says_why() {
+fn folders_of_the_first_format_are_read_and_raised() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Arc::new(Folder::open(dir.path()).unwrap());
-    // The first file's place is taken by a device that is always full.
-    std::os::unix::fs::symlink("/dev/full", folder.segment_path(1)).unwrap();
+    // One record as the first release wrote it: without a cxid.
+    let mut record = Vec::new();
+    let mut e = crate::proto::Encoder::new(&mut record);
+    for n in [1, 1_700_000_000_000, 77] {
+        e.i64(n);
+    }
+    e.u8(3);
+    e.string("/old");
+    e.buffer(Some(b"data"));
+    e.buffer(None);
+    e.i64(0);
+    let mut framed = (record.len() as u32).to_be_bytes().to_vec();
+    framed.extend(record);
+    let mut header = segment::Header::new(1);
+    header.version = 1;
+    let mut file = header.encode();
+    header.put_group(&[framed], file.len() as u64, &mut file);
+    fs::write(dir.path().join("format"), "1\n").unwrap();
+    fs::write(dir.path().join("log.0000000000000001"), &file).unwrap();
+    let (state, recovery) = restart(dir.path()).unwrap();
+    assert_eq!((recovery.replayed, recovery.zxid), (1, 1));
+    assert!(state.tree.find("/old").is_some());
+    assert_eq!(fs::read_to_string(dir.path().join("format")).unwrap(), "2\n");
+    // What comes now is written in the new version, beside the old file.
     let mut ledger = Ledger::new();
-    ledger.write(1, &create("/a", 0)).unwrap();
-    let (batches, waiting) = std::sync::mpsc::sync_channel(1);
-    let batch =
-        Batch { first: 1, records: ledger.journal.take(), deliveries: Vec::new(), ends_segment: false };
-    batches.send(batch).unwrap();
-    let done = AtomicU64::new(0);
-    let error = log::run(LogWriter::new(folder), &waiting, Durability::Sync, &done).unwrap_err();
-    assert!(matches!(error, Error::Disk { .. }), "{error}");
-    let text = error.to_string();
-    assert!(text.contains(&dir.path().display().to_string()), "{text}");
-    assert!(text.contains("No space left on device") && text.contains("free space on it"), "{text}");
-    assert_eq!(done.into_inner(), 0);
+    ledger.state = state;
+    let mut writer = log_writer(&Arc::new(Folder::open(dir.path()).unwrap()), 2);
+    ledger.write(1, &create("/new", 0)).unwrap();
+    commit(&mut writer, &mut ledger, 2);
+    drop(writer);
+    assert_eq!(picture(&restart(dir.path()).unwrap().0), picture(&ledger.state));
+}
+
+/// A folder with its log in another one, and two transactions.
+fn with_log_elsewhere(data: &Path, log: &Path) -> Ledger {
+    let folder = Arc::new(Folder::open_with_log(data, Some(log)).unwrap());
+    let mut writer = log_writer(&folder, 1);
+    let mut ledger = Ledger::new();
+    for (n, path) in ["/a", "/b"].into_iter().enumerate() {
+        ledger.write(1, &create(path, 0)).unwrap();
+        commit(&mut writer, &mut ledger, n as i64 + 1);
+        if n == 0 {
+            snapshot::write(&folder, &ledger.state.cut()).unwrap();
+        }
+    }
+    ledger
+}
+
+#[test]
+fn a_log_may_be_in_another_folder_and_is_not_forgotten_there() {
+    let (data, log, other) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ledger = with_log_elsewhere(data.path(), log.path());
+    assert_eq!(
+        fs::read_dir(log.path())
+            .unwrap()
+            .flatten()
+            .filter(|f| f.path().ends_with("log.0000000000000001"))
+            .count(),
+        1
+    );
+    let (state, _) =
+        recover(&Folder::open_with_log(data.path(), Some(log.path())).unwrap(), 1000, 0).unwrap();
+    assert_eq!(picture(&state), picture(&ledger.state));
+    // Who looks at it finds the log without being told.
+    let (state, _) = recover(&Folder::inspect(data.path()).unwrap(), 1000, 0).unwrap();
+    assert_eq!(picture(&state), picture(&ledger.state));
+    for wrong in [None, Some(other.path())] {
+        let error = Folder::open_with_log(data.path(), wrong).unwrap_err().to_string();
+        assert!(error.contains(&format!("is in {}; set dataLogDir", log.path().display())), "{error}");
+    }
+    // Two servers with one log would write over each other.
+    let _running = Folder::open_with_log(data.path(), Some(log.path())).unwrap();
+    let error = Folder::open_with_log(other.path(), Some(log.path())).unwrap_err();
+    assert!(matches!(error, Error::FolderInUse { .. }), "{error}");
+}
+
+#[test]
+fn a_log_that_stays_behind_in_the_data_folder_is_refused() {
+    let (data, log) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_groups(data.path());
+    let error = Folder::open_with_log(data.path(), Some(log.path())).unwrap_err().to_string();
+    assert!(error.contains("move its log.* files to"), "{error}");
+    assert!(restart(data.path()).is_ok());
+    // Naming the data folder itself is the same as naming none.
+    Folder::open_with_log(data.path(), Some(data.path())).unwrap();
 }

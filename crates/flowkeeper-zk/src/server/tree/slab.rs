@@ -4,6 +4,8 @@ use std::ops::Index;
 use std::sync::Arc;
 
 use super::Stamp;
+use super::children::{self, Children};
+use super::name::Name;
 use crate::proto::Stat;
 use crate::server::acl::AclId;
 
@@ -61,29 +63,29 @@ impl Owner {
 /// A node.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Name,
     pub(crate) data: Option<Arc<[u8]>>,
-    children: Children,
-    pub(crate) owner: Owner,
+    /// Most nodes never have a child, so this takes one word until there is one.
+    family: Option<Box<Family>>,
+    /// [`Owner::to_stored`].
+    owner: i64,
     pub(crate) czxid: i64,
     pub(crate) mzxid: i64,
-    pub(crate) pzxid: i64,
     pub(crate) ctime: i64,
     pub(crate) mtime: i64,
     pub(crate) version: i32,
-    /// Children ever created; what clients see is derived in [`Node::stat`].
-    pub(crate) cversion: i32,
     pub(crate) aversion: i32,
     pub(crate) parent: NodeId,
     pub(crate) acl: AclId,
 }
 
-/// Children sorted by name. Most nodes are leaves, so the list takes one word until there is a child.
-#[derive(Debug, Clone, Default)]
-struct Children(Option<Box<ChildList>>);
-
-#[derive(Debug, Clone, Default)]
-struct ChildList(Vec<NodeId>);
+/// What a node has once it has, or had, children.
+#[derive(Debug, Clone)]
+struct Family {
+    children: Children,
+    pzxid: i64,
+    cversion: i32,
+}
 
 impl Node {
     pub(crate) fn new(
@@ -97,45 +99,65 @@ impl Node {
         Self {
             name: name.into(),
             data: data.map(Arc::from),
-            children: Children(None),
-            owner,
+            family: None,
+            owner: owner.to_stored(),
             czxid: stamp.zxid,
             mzxid: stamp.zxid,
-            pzxid: stamp.zxid,
             ctime: stamp.time,
             mtime: stamp.time,
             version: 0,
-            cversion: 0,
             aversion: 0,
             parent,
             acl,
         }
     }
 
-    pub(crate) fn children(&self) -> &[NodeId] {
-        self.children.0.as_ref().map_or(&[], |list| &list.0)
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::from_stored(self.owner)
     }
 
-    pub(super) fn set_children(&mut self, list: Vec<NodeId>) {
-        self.children.0 = Some(Box::new(ChildList(list)));
+    /// Zxid of the last change of the children.
+    pub(crate) fn pzxid(&self) -> i64 {
+        self.family.as_ref().map_or(self.czxid, |family| family.pzxid)
     }
 
-    pub(super) fn insert_child(&mut self, at: usize, id: NodeId) {
-        self.children.0.get_or_insert_default().0.insert(at, id);
+    /// Children ever created; what clients see is derived in [`Node::stat`].
+    pub(crate) fn cversion(&self) -> i32 {
+        self.family.as_ref().map_or(0, |family| family.cversion)
     }
 
-    pub(super) fn remove_child(&mut self, at: usize) {
-        if let Some(list) = &mut self.children.0 {
-            list.0.remove(at);
-            if list.0.is_empty() {
-                self.children.0 = None;
-            }
+    /// Sets [`Node::pzxid`] and [`Node::cversion`].
+    pub(crate) fn set_family(&mut self, pzxid: i64, cversion: i32) {
+        if self.family.is_none() && pzxid == self.czxid && cversion == 0 {
+            return;
         }
+        let family = self.family();
+        family.pzxid = pzxid;
+        family.cversion = cversion;
+    }
+
+    /// Sets [`Node::pzxid`] unless it is higher.
+    pub(crate) fn raise_pzxid(&mut self, zxid: i64) {
+        self.set_family(self.pzxid().max(zxid), self.cversion());
+    }
+
+    fn family(&mut self) -> &mut Family {
+        let pzxid = self.czxid;
+        self.family
+            .get_or_insert_with(|| Box::new(Family { children: Children::default(), pzxid, cversion: 0 }))
+    }
+
+    pub(crate) fn children(&self) -> &Children {
+        self.family.as_ref().map_or(&children::NONE, |family| &family.children)
+    }
+
+    pub(super) fn children_mut(&mut self) -> &mut Children {
+        &mut self.family().children
     }
 
     /// Bytes of name and data.
     pub(super) fn size(&self) -> u64 {
-        (self.name.len() + self.data.as_ref().map_or(0, |d| d.len())) as u64
+        (self.name.as_bytes().len() + self.data.as_ref().map_or(0, |d| d.len())) as u64
     }
 
     /// The metadata clients see. The stored cversion counts creations only; clients see it go up with
@@ -148,15 +170,15 @@ impl Node {
             ctime: self.ctime,
             mtime: self.mtime,
             version: self.version,
-            cversion: self.cversion.wrapping_mul(2).wrapping_sub(num_children),
+            cversion: self.cversion().wrapping_mul(2).wrapping_sub(num_children),
             aversion: self.aversion,
-            ephemeral_owner: match self.owner {
+            ephemeral_owner: match self.owner() {
                 Owner::Session(id) => id,
                 Owner::Persistent | Owner::Container | Owner::Ttl(_) => 0,
             },
             data_length: wire_len(self.data.as_ref().map_or(0, |d| d.len())),
             num_children,
-            pzxid: self.pzxid,
+            pzxid: self.pzxid(),
         }
     }
 }

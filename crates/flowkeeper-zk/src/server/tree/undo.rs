@@ -38,8 +38,7 @@ impl Tree {
                 let node = self.slab.remove(id);
                 self.acls.release(node.acl);
                 let above = self.slab.get_mut(node.parent);
-                above.pzxid = parent_pzxid;
-                above.cversion = above.cversion.wrapping_sub(1);
+                above.set_family(parent_pzxid, above.cversion().wrapping_sub(1));
             }
             Undo::Delete { id, mut node, acl, parent_pzxid } => {
                 if let Some(list) = acl {
@@ -50,7 +49,8 @@ impl Tree {
                 self.slab.restore(id, *node);
                 self.track_id(id);
                 self.link(id);
-                self.slab.get_mut(parent).pzxid = parent_pzxid;
+                let above = self.slab.get_mut(parent);
+                above.set_family(parent_pzxid, above.cversion());
             }
             Undo::SetData { id, data, mzxid, mtime, version } => {
                 let node = self.slab.get_mut(id);
