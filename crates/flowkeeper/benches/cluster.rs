@@ -150,7 +150,10 @@ fn update() {
                     }
                     let due = began + Duration::from_millis(number * 1000 / RATE);
                     // By the clock, and asleep: the machine belongs to what is measured.
-                    #[expect(clippy::disallowed_methods, reason = "a rate, not a wait for something to happen")]
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "a rate, not a wait for something to happen"
+                    )]
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
                     let time = one_update(&apis, number);
                     times.lock().expect("lock").push(time);
