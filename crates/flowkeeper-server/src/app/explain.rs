@@ -138,7 +138,8 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
         }
     });
     let apps: Vec<AppExplanation> = apps.collect();
-    let active = u32::try_from(model.assignments_of(name).count()).unwrap_or(u32::MAX);
+    let orders = model.assignments_of(name).count() + model.leaving_of(name).count();
+    let active = u32::try_from(orders).unwrap_or(u32::MAX);
     let instances = || apps.iter().flat_map(|app| &app.instances);
     let is_late = want.state != WantState::Deployed && active > 0;
     let awaits = match (&phase.rollout, model.replacing(name)) {
