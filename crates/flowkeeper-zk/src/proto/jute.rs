@@ -19,9 +19,6 @@ pub enum DecodeError {
     /// An operation inside a multi that has no place there.
     #[error("operation {0} is not allowed in this multi")]
     BadMultiOp(i32),
-    /// Flags of a create inside a multi that say nothing. A single create with them is decoded, and refused.
-    #[error("{0} are no flags of a create")]
-    BadCreateFlags(i32),
     /// A mode number of addWatch, removeWatches or checkWatches that does not exist.
     #[error("{0} is not a watch mode")]
     BadWatchMode(i32),

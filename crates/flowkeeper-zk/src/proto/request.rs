@@ -394,14 +394,7 @@ fn decode_multi<'a>(
         if !allowed(op) {
             return Err(DecodeError::BadMultiOp(op));
         }
-        let op = Request::decode_from(op, d)?;
-        if let Request::Create(Create { flags, op: kind, .. }) = &op
-            && *kind != op::CREATE_TTL
-            && !(op::create_flags::PERSISTENT..=op::create_flags::TTL_SEQUENTIAL).contains(flags)
-        {
-            return Err(DecodeError::BadCreateFlags(*flags));
-        }
-        ops.push(op);
+        ops.push(Request::decode_from(op, d)?);
     }
 }
 

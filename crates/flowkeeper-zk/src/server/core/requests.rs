@@ -29,7 +29,7 @@ impl Core {
         self.state.sessions.touch(session, self.clock.now());
         match Request::decode(header.op, &frame[8..]) {
             Ok(request) => self.dispatch(id, session, header.xid, &request),
-            Err(_) if header.op == op::MULTI => {
+            Err(_) if op::is_write(header.op) => {
                 let code = self.refused_write(session, ErrorCode::MarshallingError);
                 self.reply(id, header.xid, code, &[]);
             }
@@ -40,11 +40,7 @@ impl Core {
     fn dispatch(&mut self, id: ConnId, session: i64, xid: i32, request: &Request<'_>) {
         match request {
             Request::Unknown(_) | Request::Check { .. } => {
-                if let Some(conn) = self.conns.get_mut(&id) {
-                    // As Apache: it never came to have a zxid.
-                    let header = ReplyHeader { xid, zxid: -1, err: ErrorCode::Unimplemented.code() };
-                    put_reply(&mut conn.pending, header, &[]);
-                }
+                self.reply(id, xid, ErrorCode::Unimplemented, &[]);
                 self.close_conn(id);
             }
             Request::Auth { scheme, token } => self.auth(id, xid, scheme, token),

@@ -210,7 +210,8 @@ impl Reader<'_> {
     }
 
     fn watch(&mut self, path: &str, modes: Modes) {
-        // Reads take the empty path for the root; watches on it never hear of anything, as with Apache.
+        // The empty path is another name of the root, and events name the root "/".
+        let path = if path.is_empty() { "/" } else { path };
         self.watches.add(self.conn, path, modes);
     }
 }
