@@ -10,6 +10,7 @@ pub mod error;
 mod locks;
 mod nodes;
 mod releases;
+mod servers;
 mod streams;
 mod system;
 mod watch;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::STALE_HEADER;
+use servers::Servers;
 
 pub use applications::Apply;
 pub use apps::{AppFilter, Register};
@@ -36,16 +38,16 @@ const ALL: &str = "2000";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Talks to one server; cheap to clone.
+/// Talks to one server at a time; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    base: Url,
+    servers: Arc<Servers>,
     http: reqwest::Client,
     /// Of the oldest answer so far that the server gave from its copy: for how many seconds that may be out of date.
     stale: Arc<AtomicU64>,
 }
 
-/// One request under construction.
+/// One request under construction, as it would be sent to the first server.
 struct Call {
     method: Method,
     url: Url,
@@ -53,22 +55,21 @@ struct Call {
 }
 
 impl Client {
-    /// A client of the server at `base`, such as `http://localhost:9393`. Connects on first use.
+    /// A client of the server at `servers`, such as `http://localhost:9393`. Connects on first use.
+    ///
+    /// There may be several with commas between them: then the first one is used that can do its work, and another one when
+    /// that is gone. A change is sent again only if it cannot have arrived.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] when `base` is not an `http` URL.
-    pub fn new(base: &str) -> Result<Client, Error> {
-        let invalid = || Error::InvalidUrl { url: base.to_owned() };
-        let base = Url::parse(base).map_err(|_| invalid())?;
-        if base.scheme() != "http" || base.cannot_be_a_base() || base.host().is_none() {
-            return Err(invalid());
-        }
+    /// [`Kind::Invalid`] when one of them is not an `http` URL.
+    pub fn new(servers: &str) -> Result<Client, Error> {
+        let servers = Arc::new(Servers::parse(servers)?);
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             .build()
-            .map_err(|source| Error::Transport { url: base.to_string(), source })?;
-        Ok(Client { base, http, stale: Arc::default() })
+            .map_err(|source| Error::Transport { url: servers.names(), source })?;
+        Ok(Client { servers, http, stale: Arc::default() })
     }
 
     /// For how many seconds the oldest answer so far may be out of date, because the server that gave it has no connection to
@@ -77,14 +78,14 @@ impl Client {
         self.stale.load(Ordering::Relaxed)
     }
 
-    /// The server this client talks to.
+    /// The server this client talks to now.
     pub fn base(&self) -> &str {
-        self.base.as_str().trim_end_matches('/')
+        self.servers.current()
     }
 
     fn call(&self, method: Method, path: &[&str]) -> Call {
-        let mut url = self.base.clone();
-        // Only a URL that cannot be a base has no segments, and `new` refused those.
+        let mut url = self.servers.first().clone();
+        // Only a URL that cannot be a base has no segments.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
@@ -96,35 +97,55 @@ impl Client {
     }
 
     async fn read<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
-        let url = call.url.to_string();
-        let body = self.send(call).await?;
-        serde_json::from_slice(&body).map_err(|source| Error::Answer { url, source })
+        let body = self.send(&call).await?;
+        serde_json::from_slice(&body)
+            .map_err(|source| Error::Answer { url: self.servers.address(&call.url), source })
     }
 
     async fn done(&self, call: Call) -> Result<(), Error> {
-        self.send(call).await.map(drop)
+        self.send(&call).await.map(drop)
     }
 
-    async fn send(&self, call: Call) -> Result<Vec<u8>, Error> {
-        let url = call.url.to_string();
-        let mut request = self.http.request(call.method, call.url).header("Accept", "application/json");
-        if let Some((content_type, body)) = call.body {
-            request = request.header("Content-Type", content_type).body(body);
-        }
-        let failed = |source: reqwest::Error| {
-            if source.is_connect() {
-                Error::Unreachable { url: self.base().to_owned() }
-            } else {
-                Error::Transport { url: url.clone(), source }
+    async fn send(&self, call: &Call) -> Result<Vec<u8>, Error> {
+        for _ in 1..self.servers.len() {
+            match self.send_once(call).await {
+                Err(Error::Unreachable { .. }) => {}
+                Err(Error::Transport { .. }) if call.method == Method::GET => {}
+                answer => return answer,
             }
-        };
-        let response = request.send().await.map_err(failed)?;
+        }
+        self.send_once(call).await
+    }
+
+    async fn send_once(&self, call: &Call) -> Result<Vec<u8>, Error> {
+        let mut request = self.request(call).await.header("Accept", "application/json");
+        if let Some((content_type, body)) = &call.body {
+            request = request.header("Content-Type", *content_type).body(body.clone());
+        }
+        let response = request.send().await.map_err(|source| self.failed(call, source))?;
         let status = response.status();
         let stale = response.headers().get(STALE_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
         // At least a second, because less is told as 0.
         self.stale.fetch_max(stale.map_or(0, |seconds: u64| seconds.max(1)), Ordering::Relaxed);
-        let body = response.bytes().await.map_err(failed)?;
+        let body = response.bytes().await.map_err(|source| self.failed(call, source))?;
         if status.is_success() { Ok(body.into()) } else { Err(Error::from_answer(status.as_u16(), &body)) }
+    }
+
+    /// A call to the server in use.
+    async fn request(&self, call: &Call) -> reqwest::RequestBuilder {
+        self.servers.choose(&self.http).await;
+        self.http.request(call.method.clone(), self.servers.address(&call.url))
+    }
+
+    /// Why there is no answer; the next call may go to another server.
+    fn failed(&self, call: &Call, source: reqwest::Error) -> Error {
+        let url = self.servers.address(&call.url);
+        self.servers.give_up();
+        if source.is_connect() {
+            Error::Unreachable { url: self.servers.names() }
+        } else {
+            Error::Transport { url, source }
+        }
     }
 }
 

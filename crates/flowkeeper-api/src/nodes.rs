@@ -123,6 +123,9 @@ pub struct WhatIf {
     pub stranded: Vec<Stranded>,
     /// App instances on each node that stays, before and after.
     pub load: BTreeMap<String, BeforeAndAfter>,
+    /// Why none of that would happen before the brake is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brake: Option<String>,
 }
 
 /// An instance that would move.

@@ -32,7 +32,7 @@ use std::time::Duration;
 use flowkeeper_engine::model::NodeId;
 use flowkeeper_engine::restart::RestartPolicy;
 use flowkeeper_zk::recipes::{Connection, SavedSession};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::access::AccessError;
@@ -40,7 +40,7 @@ use crate::artifact::Artifacts;
 use crate::cgroup::Groups;
 use crate::instance::{Leases, Node};
 use crate::lease::Lease;
-use crate::machine::{DiskLimit, lacks_room};
+use crate::machine::{DiskLimit, lacks_room, processors};
 use crate::port::Ports;
 use crate::task::spawn;
 use crate::znode;
@@ -77,6 +77,13 @@ pub struct Options {
     pub disk: DiskLimit,
     /// How often disk and load are looked at.
     pub sample: Duration,
+    /// How many instances may be starting at the same time.
+    pub starts: usize,
+}
+
+/// How many instances may be starting at the same time, unless told otherwise: two for each processor.
+pub fn usual_starts() -> usize {
+    STARTS_PER_PROCESSOR * processors()
 }
 
 /// What a node tells about itself.
@@ -93,6 +100,7 @@ pub struct Traits {
     pub mem_mib: u32,
 }
 
+const STARTS_PER_PROCESSOR: usize = 2;
 /// How often disk and load are looked at, unless told otherwise.
 pub const SAMPLE: Duration = Duration::from_secs(10);
 
@@ -200,6 +208,7 @@ impl Agent {
             groups: Groups::find(identity.group_prefix(&options.node)),
             leases: lease.map(|lease| Leases { lease, deadline: lapse.subscribe() }),
             unfit: unfit.subscribe(),
+            starting: Arc::new(Semaphore::new(options.starts)),
         });
         let why = unfit.borrow().clone();
         let registration = Registration::new(&connection, &options, &identity, why).await?;

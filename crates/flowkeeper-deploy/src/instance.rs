@@ -18,7 +18,7 @@ use flowkeeper_engine::model::{InstanceId, NodeId};
 use flowkeeper_engine::restart::{AfterExit, RestartPolicy};
 use flowkeeper_zk::recipes::Connection;
 use rustix::process::Signal;
-use tokio::sync::{mpsc, watch as channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch as channel};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +37,8 @@ use watch::Echo;
 const SHIM_SLACK: Duration = Duration::from_secs(5);
 /// How long taking over an instance waits to learn how it would be started again.
 const LEARN: Duration = Duration::from_secs(2);
+/// How long a program that does not become ready keeps others from being started.
+const START_SHARE: Duration = Duration::from_secs(30);
 /// How much of the last output a report carries, in bytes.
 const LAST_OUTPUT: usize = 1_500;
 /// Pause between two looks at processes that were killed.
@@ -63,6 +65,9 @@ pub(crate) struct Node {
     pub(crate) leases: Option<Leases>,
     /// Why nothing new is started at present.
     pub(crate) unfit: channel::Receiver<Option<String>>,
+    /// Room for instances that are starting: programs work hardest then, and a node that takes over those of a lost one
+    /// would starve what already runs.
+    pub(crate) starting: Arc<Semaphore>,
 }
 
 /// What instances know of the node's leases.
@@ -119,6 +124,7 @@ pub(crate) async fn live(
         exit: None,
         echo: None,
         known: None,
+        start_share: None,
     };
     if let Ended::Failed(reason) = life.run().await {
         life.report(StatusState::Failed, false, Some(reason)).await;
@@ -148,6 +154,8 @@ struct Life {
     /// Repeats its output as the agent's own.
     echo: Option<Echo>,
     known: Option<Known>,
+    /// Held from its start until it is ready, or has had [`START_SHARE`].
+    start_share: Option<OwnedSemaphorePermit>,
 }
 
 /// How a life ended.
@@ -204,6 +212,7 @@ impl Life {
                     Err(StartError::Passing(exit)) => exit,
                 },
             };
+            self.start_share = None;
             tracing::warn!(app.instance = %self.job.instance, reason, output, "an app instance ended by itself");
             if self.was_fenced() {
                 // No fault of the program: it is started again as soon as there is contact.

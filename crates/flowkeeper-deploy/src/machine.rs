@@ -22,9 +22,14 @@ impl Default for DiskLimit {
 
 /// Thousandths of processors and MiB of memory that this machine has; 0 where it does not tell.
 pub fn capacity() -> (u32, u32) {
-    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let processors = processors();
     let memory = read("/proc/meminfo").and_then(|text| kibibytes(&text, "MemTotal")).unwrap_or_default();
     (u32::try_from(processors * 1_000).unwrap_or(u32::MAX), u32::try_from(memory / 1_024).unwrap_or(u32::MAX))
+}
+
+/// How many processors this program may use; 1 when that is not known.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Measures how busy the machine is, from one look to the next.

@@ -52,6 +52,11 @@ pub struct NodeWatch {
     brake: Brake,
 }
 
+/// Whether the brake comes on, and nothing moves at first, when `lost` of `of` live nodes go at once.
+pub fn puts_brake_on(lost: usize, of: usize) -> bool {
+    brake::comes_on(lost, of)
+}
+
 /// What an operator decides about the brake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Command {

@@ -115,6 +115,7 @@ pub struct Server {
     addr: SocketAddr,
     meta: Meta,
     tasks: Tasks,
+    is_new_cluster: bool,
 }
 
 /// Starts a server. Returns once its copy of the metadata is complete and it answers.
@@ -145,7 +146,7 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
     })?;
     let tasks = Tasks::new();
     tasks.spawn("zookeeper session", driver.run());
-    prepare(&connection).await?;
+    let is_new_cluster = prepare(&connection).await?;
     let metrics = Metrics::new();
     let (meta, follower) = Meta::new(connection.clone(), metrics.clone());
     meta.set_server_name(&id);
@@ -183,13 +184,18 @@ pub async fn start(options: Options) -> Result<Server, StartError> {
         stopping: tasks.stop_token(),
     };
     tasks.spawn_to_end("http", http::serve(listener, state, tasks.stop_token()));
-    Ok(Server { addr, meta, tasks })
+    Ok(Server { addr, meta, tasks, is_new_cluster })
 }
 
 impl Server {
     /// Where the API listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Whether nothing was there when it started: it made the tree of a new cluster.
+    pub fn is_new_cluster(&self) -> bool {
+        self.is_new_cluster
     }
 
     /// The metadata, for whoever composes more around it.

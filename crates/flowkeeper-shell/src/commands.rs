@@ -43,13 +43,9 @@ fn with_common_options(command: Command) -> Command {
     command
         .subcommand_required(has_subcommands)
         .arg_required_else_help(has_subcommands)
-        .arg(
-            Arg::new("server")
-                .long("server")
-                .value_name("URL")
-                .global(true)
-                .help(format!("Server to talk to [default: {LOCAL}] [env: FLOWKEEPER_SERVER]")),
-        )
+        .arg(Arg::new("server").long("server").value_name("URL").global(true).help(format!(
+            "Server to talk to, or several with commas [default: {LOCAL}] [env: FLOWKEEPER_SERVER]"
+        )))
         .arg(
             Arg::new("output")
                 .short('o')

@@ -11,7 +11,8 @@
 //! tested beside its code instead: a test here is the slowest kind. Start with `tests/it/main.rs`.
 //!
 //! The library part is what those suites share: [`dev`] runs the binary as a user does, [`http`] speaks to its apps, [`wait`]
-//! waits for conditions, [`golden`] compares a server with what SCDF answered. The end-to-end suites themselves lie in `crates/flowkeeper/tests/it`, because only there does Cargo
+//! waits for conditions, [`zookeeper`] speaks to ZooKeeper servers without a
+//! client, [`golden`] compares a server with what SCDF answered. The end-to-end suites themselves lie in `crates/flowkeeper/tests/it`, because only there does Cargo
 //! hand over the binary it built.
 
 pub mod dev;
@@ -19,6 +20,7 @@ pub mod golden;
 pub mod http;
 pub mod torture;
 pub mod wait;
+pub mod zookeeper;
 
 use std::path::{Path, PathBuf};
 

@@ -93,19 +93,12 @@ impl Watch {
 
     async fn connect(&self) -> Result<reqwest::Response, Error> {
         let call = self.client.call(Method::GET, &["api", "v1", "watch"]).query("kinds", &self.kinds);
-        let url = call.url.to_string();
-        let mut request =
-            self.client.http.get(call.url).header("Accept", "text/event-stream").timeout(Duration::MAX);
+        let request = self.client.request(&call).await;
+        let mut request = request.header("Accept", "text/event-stream").timeout(Duration::MAX);
         if let Some(last) = self.last {
             request = request.header("Last-Event-ID", last);
         }
-        let response = request.send().await.map_err(|source| {
-            if source.is_connect() {
-                Error::Unreachable { url: self.client.base().to_owned() }
-            } else {
-                Error::Transport { url, source }
-            }
-        })?;
+        let response = request.send().await.map_err(|source| self.client.failed(&call, source))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);

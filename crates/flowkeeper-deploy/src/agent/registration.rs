@@ -171,6 +171,7 @@ async fn attempt(
         inc: incarnation.clone(),
         machine: identity.machine.clone(),
         guard: options.lease.map_or(0, |lease| lease.guard_ms),
+        spread: options.lease.map_or(0, |lease| lease.profile.heartbeat_ms + lease.tick_ms),
         extra,
     });
     let version = old.as_ref().map_or(0, |(_, version)| version + 1);

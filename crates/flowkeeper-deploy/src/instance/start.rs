@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -40,9 +41,27 @@ impl Life {
             passing(format!("its folder {} cannot be written: {error}", place.display()))
         })?;
         self.echo = Echo::of(&prepared, &self.folder);
+        self.take_start_share().await?;
         self.report(StatusState::Starting, false, reason).await;
         self.pass_gate().await?;
         self.spawn_shim().await
+    }
+
+    /// Waits for its turn while as many as this node can bear are starting.
+    async fn take_start_share(&mut self) -> Result<(), StartError> {
+        let starting = Arc::clone(&self.node.starting);
+        if let Ok(share) = Arc::clone(&starting).try_acquire_owned() {
+            self.start_share = Some(share);
+            return Ok(());
+        }
+        let reason = "waits until others on its node have started".to_owned();
+        self.report(StatusState::Starting, false, Some(reason)).await;
+        tokio::select! {
+            // Nobody closes it.
+            share = starting.acquire_owned() => self.start_share = share.ok(),
+            () = self.stop.cancelled() => return Err(StartError::Stopped),
+        }
+        Ok(())
     }
 
     /// Gathers everything a start needs: the release, the program, a port.

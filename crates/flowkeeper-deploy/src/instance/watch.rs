@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use super::{Exit, Life};
+use super::{Exit, Life, START_SHARE};
 use crate::health::{Health, Watcher};
 use crate::process::Process;
 use crate::record::StatusState;
@@ -40,6 +40,7 @@ impl Life {
         let mut watcher = Watcher::new(self.node.http.clone(), probe, self.port, self.folder.age());
         let mut said: Option<(Health, Instant)> = None;
         let mut trouble = Trouble::default();
+        let since = Instant::now();
         loop {
             if self.is_frozen() {
                 let reason = "frozen: its node has no contact with the control plane".to_owned();
@@ -66,13 +67,19 @@ impl Life {
             });
             if is_news {
                 match &health {
-                    Health::Ready => self.failing = None,
+                    Health::Ready => {
+                        self.failing = None;
+                        self.start_share = None;
+                    }
                     Health::Failing(reason) => self.failing = Some(reason.clone()),
                     Health::NotReady(_) => {}
                 }
                 let reason = health.reason().map(str::to_owned);
                 self.report(StatusState::Running, reason.is_none(), reason).await;
                 said = Some((health, Instant::now()));
+            }
+            if since.elapsed() > START_SHARE {
+                self.start_share = None;
             }
             tokio::select! {
                 () = shim.ended() => return Some(self.explain_end().await),

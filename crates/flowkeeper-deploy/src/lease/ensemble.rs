@@ -25,12 +25,9 @@ pub struct Ensemble {
     pub sync_limit: u64,
 }
 
-/// The times could not be found out.
+/// No server of the ensemble answers.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "tickTime of the ZooKeeper servers {hosts} could not be found out: {reason}; say it with --zookeeper-tick-ms and \
-     --zookeeper-sync-limit"
-)]
+#[error("no ZooKeeper server answers at {hosts}: {reason}; start it, or correct --zookeeper")]
 pub struct EnsembleError {
     hosts: String,
     reason: String,

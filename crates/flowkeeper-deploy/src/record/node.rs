@@ -18,6 +18,10 @@ pub struct NodeRecord {
     /// Milliseconds that must pass after its presence vanished until nothing strictly exclusive can run there any more.
     #[serde(default)]
     pub guard: u64,
+    /// Milliseconds by which the ends of the sessions of nodes that went at one moment may lie apart: their heartbeats are not in
+    /// step, and ZooKeeper looks once in a tick.
+    #[serde(default)]
+    pub spread: u64,
     #[serde(flatten)]
     pub extra: Extra,
 }

@@ -1,6 +1,9 @@
 //! Agents that come, go and come back.
 
-use flowkeeper_deploy::record::{Exclusivity, StatusState};
+use flowkeeper_deploy::record::{Exclusivity, StatusState, encode};
+use flowkeeper_deploy::znode;
+use flowkeeper_engine::model::InstanceId;
+use flowkeeper_zk::recipes::Txn;
 
 use crate::cluster::{Cluster, order};
 use crate::roles::PROFILE;
@@ -136,4 +139,28 @@ async fn a_load_and_an_identity_are_told_once() {
     })
     .await;
     assert!(load.unwrap().mem <= 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_instances_start_at_once_than_a_node_bears() {
+    let cluster = Cluster::with_properties(&[("health.alive-seconds", "1")]).await;
+    let node = cluster.agent("n1");
+    let second = InstanceId::new("s", "a", 1, 1);
+    cluster.give(&node.id, &order("u", 1, Exclusivity::Shared)).await;
+    cluster.until_state(&node.id, StatusState::Running).await;
+    let path = znode::assignment(&node.id, &second);
+    let txn = Txn::new().create(path, encode(&order("u", 2, Exclusivity::Shared)));
+    cluster.connection.commit(txn).await.unwrap();
+    until_async("the second waits", async || {
+        let entry = cluster.status_of(&node.id, &second).await;
+        entry
+            .and_then(|entry| entry.err)
+            .is_some_and(|err| err == "waits until others on its node have started")
+    })
+    .await;
+    until_async("both are ready", async || {
+        let (first, second) = (cluster.status(&node.id).await, cluster.status_of(&node.id, &second).await);
+        first.is_some_and(|entry| entry.ready) && second.is_some_and(|entry| entry.ready)
+    })
+    .await;
 }

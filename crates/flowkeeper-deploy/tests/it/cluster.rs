@@ -191,10 +191,14 @@ impl Cluster {
 
     /// What a live node reports about the instance.
     pub(crate) async fn status(&self, node: &NodeId) -> Option<StatusEntry> {
+        self.status_of(node, &instance()).await
+    }
+
+    pub(crate) async fn status_of(&self, node: &NodeId, instance: &InstanceId) -> Option<StatusEntry> {
         let (live, _) = self.live(node).await?;
-        let path = znode::status_bucket(node, znode::bucket_of(&instance()));
+        let path = znode::status_bucket(node, znode::bucket_of(instance));
         let (bucket, _) = self.read::<StatusBucket>(&path).await?;
-        (bucket.inc == live.inc).then(|| bucket.inst.get(&instance().to_string()).cloned())?
+        (bucket.inc == live.inc).then(|| bucket.inst.get(&instance.to_string()).cloned())?
     }
 
     pub(crate) async fn until_state(&self, node: &NodeId, st: StatusState) -> StatusEntry {

@@ -120,6 +120,7 @@ async fn start(folder: &Path, told: Told) -> Result<(Agent, Connection), String>
         traits: Traits { zone: "z1".to_owned(), ..Traits::default() },
         disk: DiskLimit { bytes: told.disk, percent: 0 },
         sample: Duration::from_millis(100),
+        starts: 1,
     };
     let agent = Agent::start(options, connection.clone()).await.map_err(|error| error.to_string())?;
     Ok((agent, connection))

@@ -60,6 +60,8 @@ pub struct NodeTraits {
 pub struct NodeView {
     pub id: NodeId,
     pub presence: Presence,
+    /// Milliseconds by which the ends of the sessions of nodes that went at one moment lie apart.
+    pub spread_ms: u64,
     /// Why nothing new arrives there; `None`: it is open.
     pub closed: Option<Closed>,
     pub traits: Arc<NodeTraits>,
@@ -100,6 +102,7 @@ impl NodeView {
         let id = NodeId(id.into());
         NodeView {
             presence: Presence::Live,
+            spread_ms: 0,
             closed: None,
             traits: Arc::new(NodeTraits { host: id.0.clone(), ..NodeTraits::default() }),
             capacity: Resources { slots, ..Resources::default() },

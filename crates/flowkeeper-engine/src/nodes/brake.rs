@@ -16,6 +16,15 @@ const NEARLY_ALL_PERCENT: usize = 80;
 const FEW_PERCENT: usize = 10;
 const CALM_MS: u64 = 2 * MINUTE;
 
+/// Whether the brake comes on when `lost` of `of` live nodes go within a minute.
+pub(super) fn comes_on(lost: usize, of: usize) -> bool {
+    is_many(lost, of, MANY_PERCENT)
+}
+
+fn is_many(lost: usize, of: usize, percent: usize) -> bool {
+    lost >= FEWEST && lost * 100 >= of * percent
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Brake {
     mode: Command,
@@ -60,7 +69,6 @@ impl Brake {
             departed.values().filter(counts).count()
         };
         let of = |lost: usize| lost + live.len();
-        let is_share = |lost: usize, percent: usize| lost * 100 >= of(lost) * percent;
         let (short, long) = (at_ms.saturating_sub(SHORT_MS), at_ms.saturating_sub(LONG_MS));
         for (from, percent, why) in [
             (
@@ -71,7 +79,7 @@ impl Brake {
             (short, MANY_PERCENT, "many nodes were lost within a minute"),
         ] {
             let lost = lost_since(from);
-            if lost < FEWEST || !is_share(lost, percent) {
+            if !is_many(lost, of(lost), percent) {
                 continue;
             }
             if self.on.is_none() {

@@ -3,7 +3,7 @@
 use crate::model::{Exclusivity, InstanceId, NodeId, Observed, Presence, ReleaseApp};
 
 /// Milliseconds that a node must be lost before anything moves, so that what goes together is seen together: the nodes of a
-/// rack, or a brake.
+/// rack, or a brake. It is longer where the ends of sessions lie further apart ([`crate::model::NodeView::spread_ms`]).
 pub const DEBOUNCE_MS: u64 = 500;
 
 /// Milliseconds that a shared instance waits for its node to return, unless its app says otherwise
@@ -34,20 +34,22 @@ pub(super) fn loss(observed: &Observed, node: &NodeId, wait: impl FnOnce(u64) ->
     }
 }
 
-/// Milliseconds that `instance` waits for its lost node before it moves. `guard_ms`: how long it may still run there.
+/// Milliseconds that `instance` waits for its lost `node` before it moves. `guard_ms`: how long it may still run there.
 pub(super) fn patience_ms(
     app: &ReleaseApp,
     instance: &InstanceId,
     observed: &Observed,
+    node: &NodeId,
     guard_ms: u64,
 ) -> u64 {
+    let spread = observed.nodes.get(node).map_or(0, |node| node.spread_ms);
     let wait = match app.exclusivity {
         Exclusivity::Strict | Exclusivity::BestEffort => guard_ms,
         // Nothing is gained by waiting where nobody does the work meanwhile.
         Exclusivity::Shared if !observed.is_ready_elsewhere(instance) => 0,
         Exclusivity::Shared => app.needs.return_ms.unwrap_or(RETURN_MS),
     };
-    wait.max(DEBOUNCE_MS)
+    wait.max(spread).max(DEBOUNCE_MS)
 }
 
 /// Milliseconds until the order of an instance that is not wanted there any more may be withdrawn from a lost node.
@@ -72,7 +74,7 @@ pub(crate) fn explain(
     if let Some(brake) = &observed.brake {
         return Some(format!("{since}, and nothing is moved at present: {brake}"));
     }
-    Some(match loss(observed, node, |guard_ms| patience_ms(app, instance, observed, guard_ms)) {
+    Some(match loss(observed, node, |guard_ms| patience_ms(app, instance, observed, node, guard_ms)) {
         Loss::None => return None,
         Loss::Waits { left_ms } => {
             format!("{since}; it moves to another node in {} unless that one returns", seconds(left_ms))

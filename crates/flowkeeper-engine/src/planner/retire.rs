@@ -77,7 +77,7 @@ impl Board<'_> {
         let loss = match (course, app) {
             (Course::Keep, _) => return Some(order),
             (Course::Linger, Some(app)) => {
-                self.loss(&order.node, |guard_ms| patience_ms(app, instance, observed, guard_ms))
+                self.loss(&order.node, |guard_ms| patience_ms(app, instance, observed, &order.node, guard_ms))
             }
             _ => {
                 let exclusivity = self.exclusivity(instance);

@@ -29,7 +29,7 @@ impl Board<'_> {
 
     fn loss_of(&mut self, instance: &InstanceId, app: &ReleaseApp, node: &NodeId) -> Loss {
         let observed = self.observed;
-        self.loss(node, |guard_ms| patience_ms(app, instance, observed, guard_ms))
+        self.loss(node, |guard_ms| patience_ms(app, instance, observed, node, guard_ms))
     }
 
     fn is_draining(&self, node: &NodeId) -> bool {

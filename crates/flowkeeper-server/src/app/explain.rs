@@ -110,6 +110,10 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
             let instance = InstanceId::new(name, app.label.clone(), since, index);
             let (phase, reason) = phase.instances.get(&instance).cloned().unwrap_or((Phase::Unknown, None));
             let order = model.assignment(&instance);
+            let reason = match order {
+                None if phase != Phase::Deployed => no_place(model, &format!("{id}-{index}")).or(reason),
+                _ => reason,
+            };
             // What was reported under an earlier order says nothing about this one.
             let term = order.map(|(_, order)| order.record.t);
             let status = model.status(&instance).filter(|status| Some(status.t) == term);
@@ -134,7 +138,8 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
         }
     });
     let apps: Vec<AppExplanation> = apps.collect();
-    let active = u32::try_from(model.assignments_of(name).count()).unwrap_or(u32::MAX);
+    let orders = model.assignments_of(name).count() + model.leaving_of(name).count();
+    let active = u32::try_from(orders).unwrap_or(u32::MAX);
     let instances = || apps.iter().flat_map(|app| &app.instances);
     let is_late = want.state != WantState::Deployed && active > 0;
     let awaits = match (&phase.rollout, model.replacing(name)) {
@@ -156,6 +161,13 @@ pub fn stream(model: &Model, name: &str) -> Result<StreamExplanation, Error> {
         apps,
         events: Vec::new(),
     })
+}
+
+/// Why an instance has no place, when no node could take it.
+fn no_place(model: &Model, id: &str) -> Option<String> {
+    let placed = placement::explain(model, id).ok()?;
+    let has_choice = placed.candidates.iter().any(|candidate| candidate.score.is_some());
+    (placed.node.is_none() && !placed.candidates.is_empty() && !has_choice).then_some(placed.summary)
 }
 
 /// Which instance is waited for. Of one that failed for good it is said that nothing will happen by itself, unless another one

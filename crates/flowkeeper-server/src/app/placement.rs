@@ -6,6 +6,7 @@ use flowkeeper_api::nodes::{
     BeforeAndAfter, NodeVerdict, PlacementExplanation, Relocation, Stranded, WhatIf,
 };
 use flowkeeper_engine::model::{InstanceId, NodeId};
+use flowkeeper_engine::nodes::puts_brake_on;
 use flowkeeper_engine::placement::{Ask, POINT, Ranking, rank};
 use flowkeeper_engine::what_if::{self, Gone};
 
@@ -160,10 +161,25 @@ fn without(model: &Model, gone: &BTreeSet<NodeId>, how: Gone) -> WhatIf {
         let after = outcome.load_after.get(&view.id).map_or(view.used.slots, |load| load.slots);
         (view.id.0.clone(), BeforeAndAfter { before: view.used.slots, after })
     });
+    let live = || views.values().filter(|view| view.is_live());
+    let lost = live().filter(|view| gone.contains(&view.id)).count();
     WhatIf {
+        brake: if how == Gone::Lost { held_back(model, lost, live().count()) } else { None },
         nodes: gone.iter().map(|node| node.0.clone()).collect(),
         moves: moves.collect(),
         stranded: stranded.collect(),
         load: load.collect(),
+    }
+}
+
+/// What the brake has to say when `lost` of `of` nodes go at once.
+fn held_back(model: &Model, lost: usize, of: usize) -> Option<String> {
+    match model.brake_reason() {
+        Some(reason) => Some(format!("The brake is on, so nothing moves: {reason}")),
+        None if puts_brake_on(lost, of) => Some(format!(
+            "{lost} of {of} nodes lost within a minute put the brake on: nothing moves before they are back or \
+             'flowkeeper cluster brake release'"
+        )),
+        None => None,
     }
 }

@@ -43,8 +43,8 @@ pub struct Stream {
 /// What is wrong with the definition, or [`Error::StreamExists`].
 pub async fn create(state: &AppState, request: &Create) -> Result<Option<Written>, Error> {
     let Create { name, definition: text, description, deploy } = request;
-    let definition = check(state, name, text, description)?;
     with_retry(&state.meta, &format!("stream '{name}'"), || async {
+        let definition = check(state, name, text, description)?;
         // Also when it is decided again: only then may this copy show that one of this name is being destroyed.
         wait_destroyed(state, &[name.as_str()]).await;
         {

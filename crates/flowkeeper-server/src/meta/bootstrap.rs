@@ -93,12 +93,12 @@ impl From<TxnError> for LayoutError {
 }
 
 /// Creates the directories of an empty tree; checks the versions and the key of an existing one, and gives it the access lists of our
-/// credentials if it has none yet.
+/// credentials if it has none yet. True when there was no tree before.
 ///
 /// # Errors
 /// When the tree belongs to a newer program or to somebody else, or ZooKeeper does not answer. Nothing was changed then, or
 /// only directories were made.
-pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
+pub async fn prepare(connection: &Connection) -> Result<bool, LayoutError> {
     let client = connection.client();
     let access =
         connection.acl_policy().map(|policy| AccessRecord { servers: policy.servers, agents: policy.agents });
@@ -124,7 +124,7 @@ pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
                 let meta = MetaRecord { access, ..meta };
                 connection.commit(Txn::new().set(paths::META, encode(&meta), stat.version)).await?;
             }
-            return Ok(());
+            return Ok(false);
         }
         Err(Error::NoNode) => {}
         Err(error) => return Err(error.into()),
@@ -149,7 +149,8 @@ pub async fn prepare(connection: &Connection) -> Result<(), LayoutError> {
     tolerate_exists(connection.commit(Txn::new().create(paths::META, encode(&meta))).await)?;
     // Another server may have been faster, with another key.
     let (data, _) = client.get_data(paths::META).await?;
-    Ok(seal::apply(connection, seal::of_meta(&data)?.as_ref())?)
+    seal::apply(connection, seal::of_meta(&data)?.as_ref())?;
+    Ok(true)
 }
 
 /// Refuses a chroot in which lies what no server of ours makes. What an interrupted layout left is ours.

@@ -101,3 +101,22 @@ async fn without_a_server_the_client_says_how_to_start_one() {
         assert_eq!(Client::new(wrong).unwrap_err().kind(), Kind::Invalid, "{wrong}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_server_is_asked_when_one_is_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let running = Running::start().await;
+    running.register_apps().await;
+    let client = Client::new(&format!("{nobody}, {}/", running.base())).unwrap();
+    client.create_stream(&stream("s", "time | log")).await.unwrap();
+    assert_eq!(client.base(), running.base());
+    assert_eq!(client.stream("s").await.unwrap().name, "s");
+    let base = running.base();
+    running.stop().await;
+    let error = client.stream("s").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.to_string().contains(&format!("{nobody}, {base}")), "{error}");
+    assert_eq!(Client::new(&format!("{base},ftp://x")).unwrap_err().kind(), Kind::Invalid);
+}

@@ -3,6 +3,7 @@
 use flowkeeper_server::meta::record::WantState;
 use serde_json::json;
 
+use crate::puppet::Puppet;
 use crate::support::{Running, names};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,5 +143,24 @@ async fn a_stream_that_cannot_start_says_why() {
     let cluster = running.get("/api/v1/cluster").await.json();
     assert_eq!(cluster["leader"]["id"], "s1");
     assert!(cluster["update_seconds"]["znode"]["count"].as_u64().unwrap() > 0);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_no_node_can_take_says_what_they_lack() {
+    let running = Running::start().await;
+    running.register_apps().await;
+    Puppet::join(&running).await;
+    running.create("s", "time | log").await.expect(201);
+    let properties = json!({"deployer.log.criteria": "label.gpu=yes"});
+    running.json("/streams/deployments/s", properties).await.expect(201);
+    let is_told =
+        |model: &flowkeeper_server::meta::Model| model.nodes.values().any(|node| node.live.is_some());
+    assert!(running.server.meta().wait_until(std::time::Duration::from_secs(20), is_told).await);
+    let explained = running.get("/api/v1/streams/s").await.json();
+    let reason = explained["apps"][1]["instances"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("1 not fulfilling its criteria"), "{reason}");
+    let lost = running.get("/api/v1/what-if?lose=n1").await.json();
+    assert_eq!(lost["brake"], json!(null), "one node is no storm: {lost}");
     running.stop().await;
 }

@@ -49,6 +49,9 @@ pub(super) fn show(outcome: &WhatIf, ui: &mut Ui) -> Result<(), Failure> {
             outcome.stranded.len(),
             load.collect::<Vec<_>>().join(", ")
         ));
+        if let Some(brake) = &outcome.brake {
+            ui.print(&format!("{brake}\n"));
+        }
     }
     Ok(())
 }

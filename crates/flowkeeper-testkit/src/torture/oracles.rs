@@ -32,6 +32,10 @@ impl Wanted {
         self.streams.keys()
     }
 
+    fn copies(&self, name: &str) -> u64 {
+        self.streams.get(name).into_iter().flat_map(BTreeMap::values).map(|count| u64::from(*count)).sum()
+    }
+
     /// `<stream>.<app>-<index>` of every wanted instance, the release left out.
     fn instances(&self) -> BTreeSet<String> {
         let apps = self.streams.iter().flat_map(|(name, apps)| apps.iter().map(move |app| (name, app)));
@@ -84,6 +88,12 @@ impl System {
             let status = self.status(name);
             if status != "deployed" {
                 return Err(format!("stream {name} is {status}"));
+            }
+            // An instance that is about to move has two orders before it has two processes.
+            let orders = self.get(&format!("/api/v1/streams/{name}"))?["active"].as_u64();
+            let copies = wanted.copies(name);
+            if orders != Some(copies) {
+                return Err(format!("stream {name} has {orders:?} orders for {copies} instances"));
             }
         }
         let found = self.get("/api/v1/cluster/fsck")?;

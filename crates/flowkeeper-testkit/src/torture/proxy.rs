@@ -2,7 +2,7 @@
 //! what is open, or refuse.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,17 +38,22 @@ pub struct Proxy {
 impl Proxy {
     /// Listens on a free port and passes on to `target`, which need not exist yet.
     pub fn start(target: SocketAddr) -> Proxy {
-        Proxy::start_with(target, Duration::ZERO)
+        Proxy::start_on(Ipv4Addr::LOCALHOST.into(), target)
+    }
+
+    /// As [`Proxy::start`], but listens on another address of this machine.
+    pub fn start_on(here: IpAddr, target: SocketAddr) -> Proxy {
+        Proxy::start_with(here, target, Duration::ZERO)
     }
 
     /// As [`Proxy::start`], but waits for a target that does not listen yet. Members of an ensemble try again when their new
     /// leader refuses a connection, and not when one that was accepted ends.
     pub fn start_patient(target: SocketAddr) -> Proxy {
-        Proxy::start_with(target, PATIENCE)
+        Proxy::start_with(Ipv4Addr::LOCALHOST.into(), target, PATIENCE)
     }
 
-    fn start_with(target: SocketAddr, patience: Duration) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    fn start_with(here: IpAddr, target: SocketAddr, patience: Duration) -> Proxy {
+        let listener = TcpListener::bind((here, 0)).expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let state = State {
             forth: Flow::Pass,
@@ -125,6 +130,8 @@ fn accept(
             let (Ok(client_again), Ok(server_again)) = (client.try_clone(), server.try_clone()) else {
                 return;
             };
+            // Requests are small and waited for: gathering them would cost 40 ms each.
+            drop(client.set_nodelay(true).and(server.set_nodelay(true)));
             {
                 let mut state = lock(&shared.0);
                 state.open.retain(|stream| stream.peer_addr().is_ok());

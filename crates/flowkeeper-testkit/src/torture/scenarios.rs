@@ -1,7 +1,8 @@
-//! The faults, by the names of the catalogue (A: definitions, B: leader, C: nodes, D: ZooKeeper, E: network, G: operations, H:
+//! The faults, by the names of the catalogue (A: definitions, B: leader, C: nodes, D: ZooKeeper, E: network, F: clocks, G: operations, H:
 //! placement), each with what must hold afterwards.
 
 mod apps;
+mod clocks;
 mod definitions;
 mod former;
 mod leader;
@@ -93,6 +94,7 @@ pub fn all() -> Vec<Scenario> {
         returning::SCENARIOS,
         zookeeper::SCENARIOS,
         network::SCENARIOS,
+        clocks::SCENARIOS,
         operations::SCENARIOS,
         movement::SCENARIOS,
         placement::SCENARIOS,

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use rustix::process::Signal;
 
 use super::ensemble::{Ensemble, Ticks};
+use super::namespace::Namespace;
 use super::proxy::Proxy;
+use super::role::{Role, clean, start};
 use crate::dev::{is_alive, signal, until_gone};
 
 /// What a cluster is made of.
@@ -25,10 +26,14 @@ pub struct Plan {
     /// More flags for every agent, and for agents by number.
     pub agent_flags: Vec<String>,
     pub flags_of: BTreeMap<usize, Vec<String>>,
+    /// Agents with a network namespace of their own, where this machine allows that.
+    pub namespaced: BTreeSet<usize>,
     /// More flags for every server.
     pub server_flags: Vec<String>,
     /// More environment for every role: switches for faults that are built in.
     pub env: BTreeMap<String, String>,
+    /// More environment for roles by name.
+    pub env_of: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Default for Plan {
@@ -40,23 +45,12 @@ impl Default for Plan {
             agents: 5,
             agent_flags: vec!["--lease-profile".into(), "fast".into()],
             flags_of: BTreeMap::new(),
+            namespaced: BTreeSet::new(),
             server_flags: Vec::new(),
             env: BTreeMap::new(),
+            env_of: BTreeMap::new(),
         }
     }
-}
-
-/// A process of ours with its folder, and its own lines to ZooKeeper.
-#[derive(Debug)]
-pub struct Role {
-    pub name: String,
-    folder: PathBuf,
-    args: Vec<String>,
-    child: Option<Child>,
-    /// One per server of ZooKeeper.
-    pub lines: Vec<Proxy>,
-    /// Where it listens, as it said last.
-    pub addr: Option<String>,
 }
 
 /// A running cluster. Dropping it kills everything of it.
@@ -67,6 +61,7 @@ pub struct System {
     pub probe: PathBuf,
     pub folder: PathBuf,
     env: BTreeMap<String, String>,
+    env_of: BTreeMap<String, BTreeMap<String, String>>,
     /// Apache's servers; `None`: our own is used.
     pub ensemble: Option<Ensemble>,
     pub embedded: Option<Role>,
@@ -84,6 +79,7 @@ impl System {
             probe: probe.to_owned(),
             folder: folder.to_owned(),
             env: plan.env.clone(),
+            env_of: plan.env_of.clone(),
             ensemble: None,
             embedded: None,
             broker: None,
@@ -117,6 +113,8 @@ impl System {
             let more = plan.flags_of.get(&own).into_iter().flatten();
             args.extend(plan.agent_flags.iter().chain(more).map(String::as_str));
             let mut role = system.role(&name, &args);
+            let is_apart = plan.namespaced.contains(&own);
+            role.namespace = u8::try_from(own).ok().filter(|_| is_apart).and_then(Namespace::new);
             system.connect(&mut role);
             system.spawn(&mut role);
             system.agents.push(role);
@@ -138,8 +136,10 @@ impl System {
             name: name.to_owned(),
             folder,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            env: self.env_of.get(name).cloned().unwrap_or_default(),
             child: None,
             lines: Vec::new(),
+            namespace: None,
             addr: None,
         }
     }
@@ -151,7 +151,8 @@ impl System {
             (None, Some(embedded)) => embedded.addr.iter().filter_map(|addr| addr.parse().ok()).collect(),
             (None, None) => Vec::new(),
         };
-        role.lines = targets.into_iter().map(Proxy::start).collect();
+        let here = role.namespace.as_ref().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Namespace::host);
+        role.lines = targets.into_iter().map(|target| Proxy::start_on(here, target)).collect();
         let hosts: Vec<_> = role.lines.iter().map(|line| line.addr().to_string()).collect();
         role.args.extend(["--zookeeper".to_owned(), format!("{}/flowkeeper", hosts.join(","))]);
     }
@@ -174,7 +175,7 @@ impl System {
     pub fn try_agent(&self, name: &str, folder: &Path) -> (i32, String) {
         let hosts: Vec<_> = self.agents[0].lines.iter().map(|line| line.addr().to_string()).collect();
         let zookeeper = format!("{}/flowkeeper", hosts.join(","));
-        let output = clean(&self.program, folder, &self.env)
+        let output = clean(Command::new(&self.program), folder, &self.env)
             .args(["agent", "--name", name, "--zookeeper", &zookeeper, "--data"])
             .arg(folder)
             .output()
@@ -269,75 +270,6 @@ impl System {
     }
 }
 
-impl Role {
-    pub fn is_running(&self) -> bool {
-        self.child.as_ref().is_some_and(|child| is_alive(child.id()))
-    }
-
-    pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
-    }
-
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// What it wrote on standard error so far.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-    }
-
-    /// Kills the process alone.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    /// Asks the process to end and waits for it.
-    pub fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            signal(child.id(), Signal::TERM);
-            let _ = child.wait();
-        }
-    }
-
-    pub fn signal(&self, how: Signal) {
-        if let Some(child) = &self.child {
-            signal(child.id(), how);
-        }
-    }
-
-    /// Holds back everything between the process and ZooKeeper, or lets it pass again.
-    pub fn cut_off(&self, is_cut: bool) {
-        self.lines.iter().for_each(|line| line.hold(is_cut));
-    }
-
-    /// Pids of shims and apps, as their folders tell.
-    pub fn instance_pids(&self) -> Vec<u32> {
-        self.instances().into_values().flatten().collect()
-    }
-
-    /// Pids of shim and app of each instance, by the name of its folder (`<stream>~<app>~v<release>~<index>`).
-    pub fn instances(&self) -> BTreeMap<String, Vec<u32>> {
-        let folders = fs::read_dir(self.instances_folder()).into_iter().flatten().flatten();
-        let instances = folders.filter_map(|entry| {
-            let text = fs::read(entry.path().join("state.json")).ok()?;
-            let state: serde_json::Value = serde_json::from_slice(&text).ok()?;
-            let pids = ["shim", "app"].map(|part| state[part]["pid"].as_u64());
-            let pids = pids.into_iter().flatten().filter_map(|pid| u32::try_from(pid).ok());
-            Some((entry.file_name().to_string_lossy().into_owned(), pids.collect()))
-        });
-        instances.collect()
-    }
-
-    /// Where a node keeps what belongs to its instances.
-    pub fn instances_folder(&self) -> PathBuf {
-        self.folder.join("node/instances")
-    }
-}
-
 impl Drop for System {
     fn drop(&mut self) {
         for own in 0..self.agents.len() {
@@ -352,44 +284,4 @@ impl Drop for System {
         let left = self.pids().into_iter().chain(self.children().into_values().flatten());
         left.for_each(|pid| signal(pid, Signal::KILL));
     }
-}
-
-/// The binary in an environment of its own.
-fn clean(program: &Path, home: &Path, env: &BTreeMap<String, String>) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env("HOME", home).env("LC_ALL", "C").envs(env);
-    #[expect(clippy::disallowed_methods, reason = "programs under test need the path of the machine")]
-    let path = std::env::var_os("PATH");
-    command.envs(path.map(|path| ("PATH", path)));
-    command
-}
-
-/// Starts a role and returns when it is ready.
-fn start(program: &Path, env: &BTreeMap<String, String>, role: &mut Role) {
-    let log = fs::File::options().create(true).append(true).open(role.folder.join("log")).expect("a log");
-    let mut child = clean(program, &role.folder, env)
-        .args(&role.args)
-        .arg("--data")
-        .arg(&role.folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .expect("the binary starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    loop {
-        let Some(Ok(line)) = lines.next() else {
-            let _ = child.wait();
-            panic!("{} ended before it was ready: {}", role.name, role.log());
-        };
-        if let Some((_, addr)) = line.split_once(" listening on ") {
-            role.addr = Some(addr.to_owned());
-        }
-        if line == "flowkeeper: ready" {
-            break;
-        }
-    }
-    // Read on, so that the process never blocks on a full pipe.
-    drop(std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop)));
-    role.child = Some(child);
 }

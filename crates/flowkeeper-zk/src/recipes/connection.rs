@@ -14,6 +14,9 @@ use super::session::SavedSession;
 use super::tls::Tls;
 pub use driver::ConnectionDriver;
 
+/// How long an opening connection tries before it tells that it waits.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where to connect, as whom, and for how long a session outlives its connection.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -118,7 +121,9 @@ impl Connection {
     /// The last error of the client when no server answered within `open_timeout`; at once [`Error::AuthFailed`] or
     /// [`Error::NoAuth`] when the server does not take the credentials.
     pub async fn open(options: Options) -> Result<(Connection, ConnectionDriver), Error> {
-        let deadline = tokio::time::Instant::now() + options.open_timeout;
+        let began = tokio::time::Instant::now();
+        let deadline = began + options.open_timeout;
+        let mut is_told = false;
         let mut resume = match options.resume {
             Some(saved) => Some(saved.to_info().await?),
             None => None,
@@ -133,6 +138,11 @@ impl Connection {
                 }
                 Err(error @ (Error::AuthFailed | Error::NoAuth | Error::InvalidAcl)) => return Err(error),
                 Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
+                Err(error) if !is_told && began.elapsed() > PATIENCE => {
+                    is_told = true;
+                    let (hosts, limit) = (&options.hosts, options.open_timeout.as_secs());
+                    tracing::warn!("zookeeper at {hosts} does not answer yet: {error}; tried for {limit} s");
+                }
                 Err(error) => tracing::debug!(%error, "zookeeper does not answer yet"),
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flowkeeper_deploy::access::{self, node_auth};
 use flowkeeper_deploy::agent::{
-    Agent, Options, SAMPLE, StopMode, Traits, node_secret, refusal, saved_session,
+    Agent, Options, SAMPLE, StopMode, Traits, node_secret, refusal, saved_session, usual_starts,
 };
 use flowkeeper_deploy::artifact::Artifacts;
 use flowkeeper_deploy::lease::{Ensemble, Lease, Profile};
@@ -141,6 +141,7 @@ pub(super) async fn start(
         traits: place.traits,
         disk: DiskLimit::default(),
         sample: SAMPLE,
+        starts: usual_starts(),
     };
     let agent = Agent::start(options, connection.clone()).await.map_err(Failure::failed)?;
     Ok((agent, connection))
@@ -192,11 +193,17 @@ async fn profile(settings: &Settings, zookeeper: &str) -> Result<(Profile, Ensem
         ));
     }
     let deadline = Instant::now() + OPEN_TIMEOUT;
+    let mut is_told = false;
     let ensemble = loop {
         match Ensemble::ask(zookeeper, tick, sync_limit).await {
             Ok(ensemble) => break ensemble,
             Err(error) if Instant::now() >= deadline => return Err(Failure::unavailable(error.to_string())),
-            Err(_) => sleep(RETRY).await,
+            Err(error) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!("{error}; tried for {} s", OPEN_TIMEOUT.as_secs());
+                }
+                sleep(RETRY).await;
+            }
         }
     };
     let named = settings.text("lease-profile").and_then(Profile::named);

@@ -37,7 +37,7 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
         let options = flowkeeper_server::Options {
             id: folder.word("server-id", || format!("s-{}", uuid::Uuid::new_v4().simple()))?,
             listener,
-            zookeeper,
+            zookeeper: zookeeper.clone(),
             access,
             catalog: catalog::bundled(),
             artifacts,
@@ -46,6 +46,11 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
         let server = flowkeeper_server::start(options).await.map_err(|error| {
             if error.is_refusal() { Failure::not_allowed(error) } else { Failure::unavailable(error) }
         })?;
+        if server.is_new_cluster() {
+            tracing::warn!(
+                "there was nothing at {zookeeper}: this is a new cluster; if there should be one, correct --zookeeper"
+            );
+        }
         say_ready(&[("api", server.local_addr())]);
         signals.received().await;
         server.stop().await;

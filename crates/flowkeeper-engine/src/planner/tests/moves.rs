@@ -64,6 +64,19 @@ fn action_is_of(action: &Action, label: &str) -> bool {
 }
 
 #[test]
+fn what_went_at_one_moment_is_waited_for_before_anything_moves() {
+    for exclusivity in [Exclusivity::Strict, Exclusivity::Shared] {
+        let mut world = deployed(exclusivity);
+        let (on, _) = node_of_x(&world);
+        world.node(on).spread_ms = 3 * GUARD_MS + DEBOUNCE_MS;
+        world.leave(on);
+        assert_eq!(world.plan().wake_ms, Some(3 * GUARD_MS + DEBOUNCE_MS), "{exclusivity:?}");
+        world.pass(3 * GUARD_MS + DEBOUNCE_MS);
+        assert!(world.step().iter().any(|action| matches!(action, Action::Move { .. })), "{exclusivity:?}");
+    }
+}
+
+#[test]
 fn what_may_overlap_waits_only_while_others_do_its_work() {
     let mut world = deployed(Exclusivity::Shared);
     let (on, _) = node_of_x(&world);

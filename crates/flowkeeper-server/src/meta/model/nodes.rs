@@ -136,6 +136,7 @@ impl Model {
             let view = NodeView {
                 id: id.clone(),
                 presence: entry.presence(),
+                spread_ms: entry.registration.as_ref().map_or(0, |found| found.record.spread),
                 closed: entry.closed(id, &self.assessment),
                 traits: entry.traits.clone(),
                 capacity: entry.capacity,

@@ -118,3 +118,15 @@ async fn servers_that_show_the_same_have_the_same_hash() {
     one.server.stop().await;
     two.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_made_on_one_server_a_moment_ago_is_known_to_another_whose_copy_is_late() {
+    let cluster = Cluster::start().await;
+    let (one, two) = (cluster.join("one").await, cluster.join("two").await);
+    // What the second one is told is late by more than a request takes.
+    two.proxy.delay(Duration::from_millis(100));
+    one.register_apps().await;
+    two.create("s").await.expect(201);
+    one.server.stop().await;
+    two.server.stop().await;
+}

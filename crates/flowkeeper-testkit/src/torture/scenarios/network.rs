@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::node::{SESSION, fullest, others};
-use super::{Context, Outcome, REST, Scenario, ensure, is_source, last};
+use super::{Context, Failure, Outcome, REST, Scenario, ensure, is_source, last};
 use crate::torture::proxy::Flow;
 use crate::torture::{Plan, System};
 use crate::wait::until;
@@ -15,6 +15,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "a node is cut off from ZooKeeper for longer than its session and healed: never two, nothing is left over",
         is_short: false,
         run: cut_and_healed,
+    },
+    Scenario {
+        name: "E1-kernel",
+        about: "the same, the line of the node's own network namespace taken down: never two, nothing is left over",
+        is_short: false,
+        run: unplugged,
     },
     Scenario {
         name: "E2",
@@ -51,6 +57,23 @@ fn cut_and_healed(context: &Context) -> Outcome {
     last(SESSION + Duration::from_secs(if context.is_long { 300 } else { 8 }));
     system.agents[node].cut_off(false);
     system.converge(&wanted, REST)?;
+    ensure(system.pids().is_superset(&kept), || "I12: apps of other nodes were restarted".to_owned())?;
+    Ok(system.check_ledger(is_source)?)
+}
+
+fn unplugged(context: &Context) -> Outcome {
+    let (system, wanted) = context.busy(&Plan { namespaced: (0..5).collect(), ..Plan::default() }, 5)?;
+    let node = fullest(&system);
+    let Some(line) = &system.agents[node].namespace else {
+        return Err(Failure::Skipped("network namespaces need root and the program ip".to_owned()));
+    };
+    let kept = others(&system, node);
+    for lasts in [2, 5, if context.is_long { 300 } else { 14 }] {
+        line.unplug(true);
+        last(Duration::from_secs(lasts));
+        line.unplug(false);
+        system.converge(&wanted, REST)?;
+    }
     ensure(system.pids().is_superset(&kept), || "I12: apps of other nodes were restarted".to_owned())?;
     Ok(system.check_ledger(is_source)?)
 }

@@ -80,6 +80,7 @@ fn one_more_node(context: &Context) -> Outcome {
     until("the node is lost", || system.get("/api/v1/nodes/n2").is_ok_and(|node| node["live"] == false));
     system.deploy("more", &[("deployer.out.count", "3")])?;
     until("the reason is told", || explained(&system, "more").contains("full"));
+    until("all places are used", || system.pids().len() == 8);
     let before = system.pids();
     ensure(before.len() == 8, || format!("{} of eight places are used", before.len()))?;
     system.start_agent(2);
