@@ -14,6 +14,7 @@ mod secrets;
 mod steps;
 mod streams;
 mod survival;
+mod tls;
 mod watch;
 mod zookeeper;
 
