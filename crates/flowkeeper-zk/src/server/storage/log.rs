@@ -413,7 +413,7 @@ fn write_group(
             }
         }
     }
-    if waiting.last().is_some_and(|batch| batch.ends_segment) {
+    if waiting.iter().any(|batch| batch.ends_segment) {
         writer.end_segment();
     }
     Ok(late)

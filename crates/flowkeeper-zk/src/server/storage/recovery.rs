@@ -1,6 +1,5 @@
 //! Bringing the state back at start: newest readable snapshot, then the log behind it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -155,7 +154,7 @@ fn replay_file(
     recovery: &mut Recovery,
 ) -> Result<(), Error> {
     let path = folder.segment_path(first);
-    let bytes = fs::read(&path).map_err(Error::disk("read log", &path))?;
+    let bytes = segment::read(&path).map_err(Error::disk("read log", &path))?;
     let scan = segment::scan(&bytes, is_last)
         .map_err(|damage| Error::corrupt(&path, damage.offset as u64, damage.what))?;
     for group in &scan.groups {

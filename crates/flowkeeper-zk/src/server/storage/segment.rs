@@ -10,8 +10,11 @@
 //! acknowledged. Otherwise the disk has lost data it had confirmed. The random mark keeps clients from
 //! planting groups in node data.
 
+use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _, Seek as _};
 use std::ops::Range;
+use std::path::Path;
 
 use crate::proto::{DecodeError, Decoder, Encoder};
 
@@ -109,6 +112,26 @@ fn group_crc(len: [u8; 4], durable: [u8; 8], payload: &[u8]) -> u32 {
     crc.update(&durable);
     crc.update(payload);
     crc.finalize()
+}
+
+/// The bytes of a file up to where something was written. What is only reserved behind that is not read.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    use rustix::fs::{SeekFrom, seek};
+    let mut file = File::open(path)?;
+    let mut end = file.metadata()?.len();
+    // A file system that knows no holes calls everything written.
+    if let Ok(hole) = seek(&file, SeekFrom::Hole(0))
+        && seek(&file, SeekFrom::Data(hole)).is_err()
+    {
+        end = end.min(hole);
+    }
+    file.rewind()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(end).unwrap_or(0));
+    file.take(end).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// What is in a file.
@@ -246,6 +269,23 @@ mod tests {
         bytes[HEADER_LEN + GROUP_HEADER_LEN] ^= 1;
         let scan = scan(&bytes, true).unwrap();
         assert_eq!((scan.groups.len(), scan.end), (0, HEADER_LEN));
+    }
+
+    #[test]
+    fn whatever_was_written_is_read_also_behind_a_hole() {
+        use std::os::unix::fs::FileExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let file = File::create(&path).unwrap();
+        file.write_all_at(b"begin", 0).unwrap();
+        file.set_len(10 << 20).unwrap();
+        let bytes = read(&path).unwrap();
+        assert!(bytes.starts_with(b"begin") && bytes[5..].iter().all(|b| *b == 0));
+        file.write_all_at(b"end", 5 << 20).unwrap();
+        let bytes = read(&path).unwrap();
+        assert_eq!(&bytes[5 << 20..(5 << 20) + 3], b"end");
+        assert_eq!(without_zeros(&bytes), (5 << 20) + 3);
+        assert_eq!(read(&dir.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     proptest! {

@@ -1,7 +1,6 @@
 //! Checking a data folder: every file, and what they say together.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -112,7 +111,7 @@ fn check_log(folder: &Folder, snapshots: &[i64], findings: &mut Findings<'_>) ->
     let mut last: Option<i64> = None;
     for (at, first) in segments.iter().enumerate() {
         let file = folder.segment_path(*first);
-        let bytes = fs::read(&file).map_err(error::Error::disk("read log", &file))?;
+        let bytes = segment::read(&file).map_err(error::Error::disk("read log", &file))?;
         let scan = match segment::scan(&bytes, at + 1 == segments.len()) {
             Ok(scan) => scan,
             Err(damage) => {

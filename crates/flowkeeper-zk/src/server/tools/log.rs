@@ -1,6 +1,5 @@
 //! Who wrote what: the transactions in the log of a data folder.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -47,7 +46,7 @@ pub fn log(data: &Path, range: &LogRange, out: &mut dyn Write) -> Result<(), Err
 fn show_file(path: &Path, is_last: bool, range: &LogRange, out: &mut dyn Write) -> Result<(), Error> {
     let mut tries = 0;
     let (bytes, scan) = loop {
-        let bytes = match fs::read(path) {
+        let bytes = match segment::read(path) {
             Ok(bytes) => bytes,
             // A snapshot has made it superfluous meanwhile.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
