@@ -100,6 +100,35 @@ impl System {
         if found["problems"] != Value::Array(Vec::new()) {
             return Err(format!("the metadata does not fit: {}", found["problems"]));
         }
+        self.is_agreed()
+    }
+
+    /// Waits until every server can do its work again and shows the same.
+    ///
+    /// # Errors
+    /// What was not so when the time was over.
+    pub fn agree(&self, within: Duration) -> Result<(), String> {
+        let began = Instant::now();
+        loop {
+            let unready = self.apis().into_iter().find(|api| {
+                self.ask(api, "GET", "/readyz", None).is_none_or(|answer| answer.status != 200)
+            });
+            let problem = match unready {
+                Some(api) => format!("{api} is not ready"),
+                None => match self.is_agreed() {
+                    Ok(()) => return Ok(()),
+                    Err(problem) => problem,
+                },
+            };
+            if began.elapsed() > within {
+                return Err(format!("not agreed after {} s: {problem}", within.as_secs()));
+            }
+            pause();
+        }
+    }
+
+    /// Every copy of the metadata is the same (I16).
+    fn is_agreed(&self) -> Result<(), String> {
         let mut hashes = BTreeSet::new();
         for api in self.apis() {
             match self.ask(&api, "GET", "/debug/cachehash", None) {

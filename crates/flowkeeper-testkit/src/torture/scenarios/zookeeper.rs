@@ -134,6 +134,7 @@ fn all_gone(context: &Context) -> Outcome {
     let ensemble = ensemble(&mut system)?;
     ensemble.up_all();
     ensemble.until_serving();
+    system.agree(Duration::from_secs(5))?;
     system.converge(&wanted, REST)?;
     ensure(shared(&system) == before, || "I13: shared apps were restarted".to_owned())?;
     Ok(system.check_ledger(is_source)?)
