@@ -34,7 +34,16 @@ pub(crate) struct Load {
     pub(crate) clients: usize,
     /// Requests of a client that are not answered yet.
     pub(crate) depth: usize,
-    pub(crate) time: Duration,
+    pub(crate) lasts: Lasts,
+}
+
+/// How long a load lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// After a warm-up, for so long.
+    For(Duration),
+    /// Until so many requests of each client are answered; nothing is measured.
+    Until(u64),
 }
 
 /// What came of it.
@@ -85,18 +94,20 @@ pub(crate) fn run(addr: &str, load: &Load) -> Measured {
                 scope.spawn(move || client(addr, load, &path, phase))
             })
             .collect();
-        rest(WARM_UP);
-        phase.store(MEASURING, Ordering::SeqCst);
-        let began = Instant::now();
-        rest(load.time);
-        phase.store(OVER, Ordering::SeqCst);
-        took = began.elapsed();
+        if let Lasts::For(time) = load.lasts {
+            rest(WARM_UP);
+            phase.store(MEASURING, Ordering::SeqCst);
+            let began = Instant::now();
+            rest(time);
+            phase.store(OVER, Ordering::SeqCst);
+            took = began.elapsed();
+        }
         for client in clients {
             times.append(&mut client.join().expect("a client"));
         }
     });
     times.sort_unstable();
-    let p99 = times[(times.len() - 1) * 99 / 100];
+    let p99 = times.get(times.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default();
     Measured { per_second: times.len() as f64 / took.as_secs_f64(), p99_ms: f64::from(p99) / 1e3 }
 }
 
@@ -117,7 +128,10 @@ fn client(addr: &str, load: &Load, path: &str, phase: &AtomicU8) -> Vec<u32> {
     let mut times = Vec::with_capacity(1 << 20);
     let mut count = 0u64;
     loop {
-        let is_over = phase.load(Ordering::Relaxed) == OVER;
+        let is_over = match load.lasts {
+            Lasts::For(_) => phase.load(Ordering::Relaxed) == OVER,
+            Lasts::Until(limit) => count >= limit,
+        };
         if is_over && sent.is_empty() {
             return times;
         }

@@ -5,7 +5,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use flowkeeper_testkit::http::free_port;
-use flowkeeper_testkit::wait::pause;
 use flowkeeper_testkit::workspace_root;
 use flowkeeper_testkit::zookeeper::raw::Connection;
 use flowkeeper_zk::proto::op;
@@ -190,7 +189,7 @@ fn until_answered(addr: &str) {
         if answered.is_ok() {
             return;
         }
-        pause();
+        rest(Duration::from_millis(1));
     }
 }
 
