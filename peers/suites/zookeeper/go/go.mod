@@ -1,5 +1,5 @@
 module flowkeeper/peers/zookeeper
 
-go 1.21
+go 1.18
 
 require github.com/go-zookeeper/zk v1.0.4
