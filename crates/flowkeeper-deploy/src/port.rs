@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Ports for app instances: the lower end of SCDF's range, below the kernel's own ephemeral ports.
@@ -12,21 +14,17 @@ pub const USUAL: RangeInclusive<u16> = 20_000..=29_999;
 /// other.
 const REMEMBER: usize = 1_000;
 
-/// Hands out ports of this machine.
-#[derive(Debug)]
+/// How many are drawn before the range is searched from its beginning.
+const DRAWS: usize = 64;
+
+/// Hands out ports of this machine. They are drawn at random: other agents of the machine choose, too, and two that search in
+/// order meet again and again between the choice of a port and its use.
+#[derive(Debug, Default)]
 pub struct Ports {
     recent: Mutex<VecDeque<u16>>,
-    /// Where the search begins.
-    first: u16,
-}
-
-impl Default for Ports {
-    /// Agents of one machine begin at different places, so that they seldom meet between the choice of a port and its use.
-    fn default() -> Self {
-        let (low, high) = (*USUAL.start(), *USUAL.end());
-        let offset = std::process::id().wrapping_mul(97) % u32::from(high - low);
-        Ports { recent: Mutex::default(), first: low + u16::try_from(offset).unwrap_or(0) }
-    }
+    /// Its keys are the system's randomness.
+    chance: RandomState,
+    drawn: AtomicU64,
 }
 
 impl Ports {
@@ -39,23 +37,24 @@ impl Ports {
     /// are taken.
     pub fn allocate_in(&self, range: &RangeInclusive<u16>) -> Option<u16> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let (low, high) = (*range.start(), *range.end());
-        let last = recent.iter().rev().find(|port| range.contains(port));
-        let after = match last {
-            Some(last) if *last < high => last + 1,
-            Some(_) => low,
-            None => Some(self.first).filter(|port| range.contains(port)).unwrap_or(low),
-        };
-        let mut all = (after..=high).chain(low..after);
-        let port = all
-            .clone()
+        let mut all = range.clone();
+        let mut drawn = (0..DRAWS).filter_map(|_| self.draw(range));
+        let port = drawn
             .find(|port| !recent.contains(port) && is_free(*port))
+            .or_else(|| all.clone().find(|port| !recent.contains(port) && is_free(*port)))
             .or_else(|| all.find(|port| is_free(*port)))?;
         recent.push_back(port);
         if recent.len() > REMEMBER {
             recent.pop_front();
         }
         Some(port)
+    }
+
+    /// Any port of the range; `None` when it is empty.
+    fn draw(&self, range: &RangeInclusive<u16>) -> Option<u16> {
+        let count = u64::from(range.end().checked_sub(*range.start())?) + 1;
+        let number = self.chance.hash_one(self.drawn.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(u64::from(*range.start()) + number % count).ok()
     }
 }
 
@@ -104,6 +103,13 @@ mod tests {
         let second = ports.allocate().expect("a port");
         assert_ne!(first, second);
         assert!(USUAL.contains(&first));
+    }
+
+    #[test]
+    fn two_agents_seldom_choose_the_same() {
+        let (one, two) = (Ports::default(), Ports::default());
+        let both = |_| one.allocate() == two.allocate();
+        assert!((0..100).filter(|number| both(*number)).count() < 5);
     }
 
     #[test]

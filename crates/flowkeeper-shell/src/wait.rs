@@ -54,7 +54,7 @@ pub(crate) async fn until(
         }
         if Instant::now() > deadline {
             return Err(Failure::failed(format!(
-                "stream '{name}' is not {phase} after {} s: {shown}; it goes on; look again with 'stream list' and 'stream logs {name}'",
+                "stream '{name}' is not {phase} after {} s: {shown}; it goes on; 'stream explain {name}' tells what it waits for, 'stream logs {name}' what its apps say",
                 limit.as_secs()
             )));
         }

@@ -27,7 +27,8 @@ pub enum Error {
     #[error("no server answers at {url}; start one with 'flowkeeper dev', or name another with --server URL")]
     Unreachable { url: String },
     #[error(
-        "the connection to {url} broke before the answer was complete; look at the server's log and try again"
+        "the connection to {url} broke before the answer was complete: a change may have been made all the same; look \
+         at it and at the server's log before you try again, and check that a flowkeeper server is there"
     )]
     Transport { url: String, source: reqwest::Error },
     #[error("{url} did not answer like a flowkeeper server: {source}; check the address and the version")]

@@ -120,7 +120,12 @@ pub fn what_if_lost(model: &Model, lost: &[String]) -> Result<WhatIf, Error> {
         };
         gone.extend(model.nodes.keys().filter(|id| is_meant(id)).cloned());
         if gone.len() == before && !gone.iter().any(is_meant) {
-            return Err(Error::NoNode(name.to_owned()));
+            return Err(match name.split_once(':') {
+                Some((kind @ ("rack" | "zone" | "host"), place)) => Error::InvalidArgument(format!(
+                    "no node is in {kind} '{place}': 'flowkeeper node list' shows where nodes are"
+                )),
+                _ => Error::NoNode(name.to_owned()),
+            });
         }
     }
     if gone.is_empty() {

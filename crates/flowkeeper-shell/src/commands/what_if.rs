@@ -43,11 +43,15 @@ pub(super) fn show(outcome: &WhatIf, ui: &mut Ui) -> Result<(), Failure> {
     if ui.format == Format::Auto {
         let load =
             outcome.load.iter().map(|(node, load)| format!("{node} {} -> {}", load.before, load.after));
+        let mut load = load.collect::<Vec<_>>().join(", ");
+        if load.is_empty() {
+            load.push_str("no node would be left");
+        }
         ui.print(&format!(
             "{} would move, {} would run nowhere; instances per node: {}\n",
             outcome.moves.len(),
             outcome.stranded.len(),
-            load.collect::<Vec<_>>().join(", ")
+            load
         ));
         if let Some(brake) = &outcome.brake {
             ui.print(&format!("{brake}\n"));

@@ -31,6 +31,8 @@ use crate::signals::Signals;
 const SESSION_TIMEOUT: Duration = Duration::from_secs(12);
 /// How long a start waits for ZooKeeper.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest name of a node, in bytes; host names have no more.
+const MAX_NAME: usize = 253;
 /// Pause between two attempts to reach it.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -49,9 +51,9 @@ pub(super) struct Place<'a> {
 
 pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result<(), Failure> {
     let folder = Folder::open("agent", settings, env)?;
-    let zookeeper = with_chroot(settings.required("zookeeper")?);
+    let zookeeper = with_chroot(settings.required("zookeeper")?)?;
     let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let node = settings.text("name").map_or_else(host, str::to_owned);
+    let node = node_name(settings.text("name").map_or_else(host, str::to_owned))?;
     let data = folder.path().join("node");
     let artifacts = artifacts(settings, env, &data)?;
     let traits = traits(settings, &zookeeper)?;
@@ -77,6 +79,17 @@ pub(crate) fn run(settings: &Settings, env: &BTreeMap<String, String>) -> Result
         connection.close();
         Ok(())
     })
+}
+
+/// A name that can be typed again in commands, criteria and paths.
+fn node_name(name: String) -> Result<String, Failure> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_plain) {
+        return Err(Failure::usage(format!(
+            "--name: '{name}' is no name of a node: it has up to {MAX_NAME} letters, digits, dots, hyphens and underscores"
+        )));
+    }
+    Ok(name)
 }
 
 /// Starts an agent with a ZooKeeper session of its own. With leases the session is left alone when the agent ends: its end would
@@ -120,9 +133,9 @@ pub(super) async fn start(
     )]
     tokio::spawn(driver.run());
     if let Some([_, node]) = &own {
-        adopt(&connection, node).await?;
+        adopt(&connection, node, zookeeper).await?;
     }
-    adopt_key(&connection).await?;
+    adopt_key(&connection, zookeeper).await?;
     #[expect(
         clippy::disallowed_methods,
         reason = "it lives as long as the connection; nothing waits for it"
@@ -158,26 +171,30 @@ fn own_credentials(settings: &Settings, place: &Place<'_>) -> Result<Option<[Aut
 }
 
 /// Learns whom to let into what the node creates; a server may still have to make the tree.
-async fn adopt(connection: &Connection, node: &Auth) -> Result<(), Failure> {
+async fn adopt(connection: &Connection, node: &Auth, zookeeper: &str) -> Result<(), Failure> {
     let deadline = Instant::now() + OPEN_TIMEOUT;
     loop {
         match access::adopt(connection, node).await {
             Ok(()) => return Ok(()),
             Err(error) if !error.is_passing() => return Err(Failure::not_allowed(error)),
-            Err(error) if Instant::now() >= deadline => return Err(Failure::unavailable(error)),
+            Err(error) if Instant::now() >= deadline => return Err(at(zookeeper, error)),
             Err(_) => sleep(RETRY).await,
         }
     }
 }
 
+fn at(zookeeper: &str, error: impl std::fmt::Display) -> Failure {
+    Failure::unavailable(format!("zookeeper at {zookeeper}: {error}"))
+}
+
 /// Learns by which key documents are sealed; a server may still have to make the tree.
-async fn adopt_key(connection: &Connection) -> Result<(), Failure> {
+async fn adopt_key(connection: &Connection, zookeeper: &str) -> Result<(), Failure> {
     let deadline = Instant::now() + OPEN_TIMEOUT;
     loop {
         match seal::adopt(connection).await {
             Ok(()) => return Ok(()),
             Err(AdoptError::Refused(refused)) => return Err(Failure::not_allowed(refused)),
-            Err(error) if Instant::now() >= deadline => return Err(Failure::unavailable(error)),
+            Err(error) if Instant::now() >= deadline => return Err(at(zookeeper, error)),
             Err(_) => sleep(RETRY).await,
         }
     }
@@ -200,7 +217,7 @@ async fn profile(settings: &Settings, zookeeper: &str) -> Result<(Profile, Ensem
             Err(error) if Instant::now() >= deadline => return Err(Failure::unavailable(error.to_string())),
             Err(error) => {
                 if !std::mem::replace(&mut is_told, true) {
-                    tracing::warn!("{error}; tried for {} s", OPEN_TIMEOUT.as_secs());
+                    tracing::warn!("{error}; it is tried for {} s", OPEN_TIMEOUT.as_secs());
                 }
                 sleep(RETRY).await;
             }

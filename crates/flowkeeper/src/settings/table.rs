@@ -205,7 +205,7 @@ pub(crate) const TABLE: &[Setting] = &[
         value: Value::List,
         roles: &[Agent],
         default: None,
-        help: "Labels of the node, for criteria: disk=ssd,gpu=none",
+        help: "Labels of the node, for criteria (label.disk = ssd): disk=ssd,gpu=none",
     },
     Setting {
         key: "zone",
