@@ -7,11 +7,13 @@ use flowkeeper_zk::proto::{Encoder, jute};
 /// Below it lies everything that a run makes.
 const ROOT: &str = "/d";
 /// Paths that no node may have. None is outside of Unicode's first plane: Apache sends those back in a form of its own.
-const BAD_PATHS: [&str; 11] = [
+const BAD_PATHS: [&str; 13] = [
     "",
     "d",
     "/d/",
     "/d//a",
+    "//d",
+    "//d/a",
     "/d/./a",
     "/d/../a",
     "/d/a\u{1}",
