@@ -312,10 +312,25 @@ fn log_recovery(recovery: &Recovery, addr: SocketAddr) {
         tracing::error!(file = %file.display(), "snapshot is damaged; an older one and the log made up for it");
     }
     if let Some(torn) = &recovery.torn {
-        tracing::warn!(
-            file = %torn.file.display(), offset = torn.offset, bytes = torn.bytes,
-            "a crash interrupted the last write to this file; its unfinished end was removed: nothing acknowledged is lost"
-        );
+        let (file, offset, bytes) = (torn.file.display(), torn.offset, torn.bytes);
+        if torn.is_covered {
+            tracing::error!(
+                %file, offset, bytes,
+                "the log is damaged or cut off before the newest snapshot, which covers what lacks: nothing is lost, but no older \
+                 snapshot can take its place; check the disk and make a backup"
+            );
+        } else if torn.is_short {
+            tracing::error!(
+                %file, offset, bytes,
+                "the log ends in the middle of a write and is shorter than a crash leaves it, unless its file system reserves no \
+                 space or was full: something may have cut it, and acknowledged transactions may be lost; compare with a backup"
+            );
+        } else {
+            tracing::warn!(
+                %file, offset, bytes,
+                "a crash interrupted the last write to this file; its unfinished end was removed: nothing acknowledged is lost"
+            );
+        }
     }
     tracing::info!(
         %addr,

@@ -110,9 +110,10 @@ impl System {
     pub fn agree(&self, within: Duration) -> Result<(), String> {
         let began = Instant::now();
         loop {
-            let unready = self.apis().into_iter().find(|api| {
-                self.ask(api, "GET", "/readyz", None).is_none_or(|answer| answer.status != 200)
-            });
+            let unready = self
+                .apis()
+                .into_iter()
+                .find(|api| self.ask(api, "GET", "/readyz", None).is_none_or(|answer| answer.status != 200));
             let problem = match unready {
                 Some(api) => format!("{api} is not ready"),
                 None => match self.is_agreed() {

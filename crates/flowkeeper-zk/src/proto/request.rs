@@ -436,22 +436,22 @@ mod tests {
         proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20).prop_map(|v| &*Vec::leak(v)))
     }
 
-    fn create() -> impl Strategy<Value = Request<'static>> {
+    fn create(flags: impl Strategy<Value = i32>) -> impl Strategy<Value = Request<'static>> {
         let op = prop_oneof![
             Just(op::CREATE),
             Just(op::CREATE2),
             Just(op::CREATE_CONTAINER),
             Just(op::CREATE_TTL)
         ];
-        (op, path(), data(), any::<i32>(), any::<i64>()).prop_map(|(op, path, data, flags, ttl)| {
+        (op, path(), data(), flags, any::<i64>()).prop_map(|(op, path, data, flags, ttl)| {
             let ttl = if op == op::CREATE_TTL { ttl } else { -1 };
             Request::Create(Create { op, path, data, acl: open_acl(), flags, ttl })
         })
     }
 
-    fn write() -> impl Strategy<Value = Request<'static>> {
+    fn write(flags: impl Strategy<Value = i32>) -> impl Strategy<Value = Request<'static>> {
         prop_oneof![
-            create(),
+            create(flags),
             (path(), any::<i32>()).prop_map(|(path, version)| Request::Delete { path, version }),
             (path(), any::<i32>()).prop_map(|(path, version)| Request::Check { path, version }),
             (path(), data(), any::<i32>()).prop_map(|(path, data, version)| Request::SetData {
@@ -469,8 +469,13 @@ mod tests {
 
     fn request() -> impl Strategy<Value = Request<'static>> {
         prop_oneof![
-            write(),
-            proptest::collection::vec(write(), 0..4).prop_map(Request::Multi),
+            write(any::<i32>()),
+            // In a multi, flags that mean nothing spoil the packet.
+            proptest::collection::vec(
+                write(op::create_flags::PERSISTENT..=op::create_flags::TTL_SEQUENTIAL),
+                0..4
+            )
+            .prop_map(Request::Multi),
             proptest::collection::vec(
                 (path(), any::<bool>(), any::<bool>()).prop_map(|(path, watch, data)| match data {
                     true => Request::GetData { path, watch },

@@ -141,7 +141,9 @@ impl Connection {
                 Err(error) if !is_told && began.elapsed() > PATIENCE => {
                     is_told = true;
                     let (hosts, limit) = (&options.hosts, options.open_timeout.as_secs());
-                    tracing::warn!("zookeeper at {hosts} does not answer yet: {error}; it is tried for {limit} s");
+                    tracing::warn!(
+                        "zookeeper at {hosts} does not answer yet: {error}; it is tried for {limit} s"
+                    );
                 }
                 Err(error) => tracing::debug!(%error, "zookeeper does not answer yet"),
             }

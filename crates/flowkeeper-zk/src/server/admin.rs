@@ -261,14 +261,18 @@ impl Http {
         timeout(time, answer).await.ok().flatten().ok_or(NoAnswer)
     }
 
-    /// Whether a command that takes long may be called now; notes that it was.
-    fn may_call(last: &Mutex<Option<Instant>>, pause: Duration) -> bool {
+    /// Notes that a command that takes long is called.
+    ///
+    /// # Errors
+    /// It was called already; the time after which it may be again.
+    fn may_call(last: &Mutex<Option<Instant>>, pause: Duration) -> Result<(), Duration> {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_soon = last.is_some_and(|last| last.elapsed() < pause);
-        if !is_soon {
+        let left = last.map_or(Duration::ZERO, |last| pause.saturating_sub(last.elapsed()));
+        if left.is_zero() {
             *last = Some(Instant::now());
+            return Ok(());
         }
-        !is_soon
+        Err(left)
     }
 
     /// Takes back what [`Http::may_call`] noted.

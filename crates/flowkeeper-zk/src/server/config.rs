@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::storage::log::Durability;
+use super::tls::Certificates;
 
 /// The release clients are told: they look at the digits to see what the server can do.
 pub(crate) const VERSION: &str = concat!("3.9.5-flowkeeper-", env!("CARGO_PKG_VERSION"));
@@ -238,6 +239,47 @@ impl Config {
                 "clients must authenticate by SASL, but there are no users; name a JAAS file with some",
             );
         }
+        if self.sasl.as_ref().is_some_and(|sasl| sasl.is_required && sasl.users.is_empty()) {
+            return wrong("every client must authenticate by SASL, but there are no users; name some");
+        }
         Ok(())
+    }
+
+    /// Whether a server can be started with this, apart from what the disk and the ports say: it makes sense, and the
+    /// certificates can be used. It blocks while it reads them.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn check(&self) -> Result<(), Error> {
+        self.validate()?;
+        self.tls.clone().map_or(Ok(()), |tls| Certificates::load(tls).map(drop))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_could_use_is_refused_before_anything_starts() {
+        let sasl = |users: &[&str]| {
+            let users = users.iter().map(|user| ((*user).to_owned(), "password".to_owned())).collect();
+            Config { sasl: Some(Sasl { users, is_required: true }), ..Config::default() }
+        };
+        sasl(&["alice"]).check().expect("somebody can come");
+        let told = sasl(&[]).check().expect_err("nobody can").to_string();
+        assert!(told.contains("but there are no users"), "{told}");
+
+        let tls = Tls {
+            listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            shares_port: false,
+            key_store: "/no/such.pem".into(),
+            trust_store: None,
+            client_auth: ClientAuth::None,
+            versions: vec![TlsVersion::V13],
+        };
+        let config = Config { tls: Some(tls), ..Config::default() };
+        let told = config.check().expect_err("no certificate").to_string();
+        assert!(told.starts_with("ssl.keyStore.location /no/such.pem cannot be used for TLS: "), "{told}");
     }
 }

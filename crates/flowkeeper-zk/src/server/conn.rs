@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::complaints::Complaints;
 use super::core::Input;
-use super::stats::Counters;
+use super::stats::{Counters, Latency};
 use super::watches::ConnId;
 
 mod reader;
@@ -80,11 +80,18 @@ struct Flow {
     queued: AtomicUsize,
     /// Whether the core waits for `queued` to fall.
     core_waits: AtomicBool,
+    /// From the arrival of a round of requests to the last byte of its answer.
+    latency: Latency,
 }
 
 impl Outgoing {
     pub(crate) fn queued(&self) -> usize {
         self.flow.queued.load(Ordering::SeqCst)
+    }
+
+    /// How long the connection's rounds took.
+    pub(crate) fn latency(&self) -> &Latency {
+        &self.flow.latency
     }
 
     pub(crate) fn is_clogged(&self, pending: usize) -> bool {
@@ -173,6 +180,7 @@ pub(crate) fn outgoing(limits: Limits) -> (Outgoing, Incoming) {
         room: Semaphore::new(limits.room()),
         queued: AtomicUsize::new(0),
         core_waits: AtomicBool::new(false),
+        latency: Latency::default(),
     });
     (Outgoing { packets: sender, flow: Arc::clone(&flow) }, Incoming { packets, flow })
 }

@@ -114,8 +114,11 @@ struct LogGone;
 /// The last request of a connection, for people.
 #[derive(Clone, Copy, Default)]
 struct Last {
+    /// Those of the protocol itself, like that of a ping, leave the one before.
     xid: i32,
     op: i32,
+    /// What its reply told.
+    zxid: i64,
     /// Milliseconds since 1970.
     at: i64,
 }

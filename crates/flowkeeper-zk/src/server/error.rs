@@ -52,8 +52,8 @@ pub enum Error {
     },
     /// The log does not begin where the newest readable snapshot ends.
     #[error(
-        "{} goes on at transaction 0x{found:x}, but 0x{wanted:x} comes next: a log file is missing; restore the \
-         data folder from a backup{advice}",
+        "{} goes on at transaction 0x{found:x}, but 0x{wanted:x} comes next: a log file is missing or was cut; \
+         restore the data folder from a backup{advice}",
         file.display()
     )]
     MissingLog {
@@ -63,6 +63,27 @@ pub enum Error {
         found: i64,
         /// The transaction that is needed.
         wanted: i64,
+        /// How to go on without a backup and what is lost then: the message's last words.
+        advice: String,
+    },
+    /// A snapshot cannot be read, and the log ends before it.
+    #[error(
+        "{} cannot be read ({why}), and what can be read ends with transaction 0x{last:x}{end}: transactions 0x{:x} to \
+         0x{named:x} are missing; restore the data folder from a backup{advice}",
+        snapshot.display(),
+        last + 1
+    )]
+    MissingEnd {
+        /// The snapshot.
+        snapshot: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// The last transaction that can be read.
+        last: i64,
+        /// Where the log ends, if not as a server leaves it: words behind the last transaction.
+        end: String,
+        /// The transaction the snapshot is named after.
+        named: i64,
         /// How to go on without a backup and what is lost then: the message's last words.
         advice: String,
     },
@@ -105,10 +126,31 @@ impl Error {
 
     /// Puts in how to go on without a backup, where the error has a place for it.
     pub(crate) fn advise(mut self, how: String) -> Self {
-        if let Self::Corrupt { advice, .. } | Self::MissingLog { advice, .. } = &mut self {
+        if let Self::Corrupt { advice, .. }
+        | Self::MissingLog { advice, .. }
+        | Self::MissingEnd { advice, .. } = &mut self
+        {
             *advice = format!(", or {how}");
         }
         self
+    }
+
+    /// How to go on without a backup, if the error says it.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        match self {
+            Self::Corrupt { advice, .. }
+            | Self::MissingLog { advice, .. }
+            | Self::MissingEnd { advice, .. } => advice.strip_prefix(", or "),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the file, without its name and advice.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Corrupt { what, offset, .. } => format!("{what}, at byte {offset}"),
+            other => other.to_string(),
+        }
     }
 }
 

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(crate) mod figures;
+mod latency;
 mod summary;
 
+pub(crate) use latency::{Latency, Times};
 pub(crate) use summary::Summary;
 
 /// Figures of a moment. All but the latencies are as of the core's last round of work.
@@ -66,12 +68,8 @@ pub(crate) struct Counters {
     /// What `received`, and the packets sent, were at the last reset.
     received_then: AtomicU64,
     sent_then: AtomicU64,
-    /// Microseconds.
-    latency_sum: AtomicU64,
-    latency_count: AtomicU64,
-    /// Microseconds plus one, so that zero says "none yet".
-    latency_min: AtomicU64,
-    latency_max: AtomicU64,
+    /// Of all rounds.
+    latency: Latency,
     /// From arrival to the written reply, of rounds that only read.
     pub(crate) reads: Summary,
     /// The same of rounds that wrote.
@@ -105,15 +103,7 @@ impl Counters {
         } else {
             self.reads.record(took)
         }
-        let micros = took.as_micros() as u64;
-        self.latency_sum.fetch_add(micros, Ordering::Relaxed);
-        self.latency_count.fetch_add(1, Ordering::Relaxed);
-        self.latency_max.fetch_max(micros, Ordering::Relaxed);
-        let min = self.latency_min.load(Ordering::Relaxed);
-        if min == 0 || micros + 1 < min {
-            // Two connections may race here; then one of two nearly equal minima stands.
-            self.latency_min.store(micros + 1, Ordering::Relaxed);
-        }
+        self.latency.record(took);
     }
 
     /// Lets go of what the summaries hold of longer ago. To be called every half a minute.
@@ -128,9 +118,7 @@ impl Counters {
         let sent = self.sent();
         self.received_then.store(Self::get(&self.received), Ordering::Relaxed);
         self.sent_then.store(sent, Ordering::Relaxed);
-        for field in [&self.latency_sum, &self.latency_count, &self.latency_min, &self.latency_max] {
-            field.store(0, Ordering::Relaxed);
-        }
+        self.latency.reset();
     }
 
     /// Replies and notifications since the start, whatever was reset.
@@ -141,6 +129,7 @@ impl Counters {
     pub(crate) fn snapshot(&self) -> Stats {
         let get = Self::get;
         let (received, answered) = (get(&self.received), get(&self.answered));
+        let Times { min, mean, max, .. } = self.latency.times();
         Stats {
             zxid: get(&self.zxid) as i64,
             nodes: get(&self.nodes),
@@ -152,11 +141,9 @@ impl Counters {
             received: received.saturating_sub(get(&self.received_then)),
             sent: self.sent().saturating_sub(get(&self.sent_then)),
             outstanding: received.saturating_sub(answered),
-            min_latency: Duration::from_micros(get(&self.latency_min).saturating_sub(1)),
-            mean_latency: Duration::from_micros(
-                get(&self.latency_sum).checked_div(get(&self.latency_count)).unwrap_or_default(),
-            ),
-            max_latency: Duration::from_micros(get(&self.latency_max)),
+            min_latency: min,
+            mean_latency: mean,
+            max_latency: max,
         }
     }
 }

@@ -59,8 +59,8 @@ impl Folder {
     /// Creates or opens a folder whose log is in the folder `log`.
     pub(crate) fn open_with_log(path: &Path, log: Option<&Path>) -> Result<Self, Error> {
         let log = log.unwrap_or(path);
-        fs::create_dir_all(path).map_err(Error::disk("create folder", path))?;
-        fs::create_dir_all(log).map_err(Error::disk("create folder", log))?;
+        create_folder(path, "dataDir")?;
+        create_folder(log, "dataLogDir")?;
         let mut locks = vec![lock(path)?];
         if !same(path, log) {
             locks.push(lock(log)?);
@@ -88,20 +88,32 @@ impl Folder {
     /// It is no data folder, or a server uses it.
     pub(crate) fn inspect(path: &Path) -> Result<Self, Error> {
         let mut folder = Self::peek(path)?;
-        folder.locks.push(lock(path)?);
+        match lock(path) {
+            Ok(lock) => folder.locks.push(lock),
+            // Who may only read locks as far as that goes.
+            Err(Error::Disk { source, .. }) if is_forbidden(&source) => {
+                folder.locks.extend(lock_to_read(path)?);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(folder)
     }
 
     /// Opens a folder to look at it, though a server may use it and change it meanwhile.
     pub(crate) fn peek(path: &Path) -> Result<Self, Error> {
-        if !path.join("format").is_file() {
+        let log = named_log_folder(path)?.unwrap_or_else(|| path.to_owned());
+        // Other folders may have a file named format.
+        if numbered(path, "snapshot.")?.is_empty() && numbered(&log, "log.")?.is_empty() {
+            let elsewhere = match log == path {
+                true => String::new(),
+                false => format!(" (the log is in {})", log.display()),
+            };
             return Err(Error::Config(format!(
-                "{} is no data folder of this server: it has no file named format; name the folder with the snapshot.* and log.* \
-                 files",
+                "{} holds no data of this server, neither a snapshot.* nor a log.* file of its kind{elsewhere}; name the folder that \
+                 the server got as --data or dataDir, or the folder zookeeper in it",
                 path.display()
             )));
         }
-        let log = named_log_folder(path)?.unwrap_or_else(|| path.to_owned());
         let disk = Disk::of(path);
         let kept = LEAST_KEPT;
         let folder = Self { path: path.to_owned(), log, disk, kept, is_read_only: true, locks: Vec::new() };
@@ -192,7 +204,11 @@ impl Folder {
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return self.write_small("format", &FORMAT.to_string());
+                return if self.is_read_only {
+                    Ok(())
+                } else {
+                    self.write_small("format", &FORMAT.to_string())
+                };
             }
             Err(e) => return Err(Error::disk("read", &file)(e)),
         };
@@ -278,13 +294,38 @@ fn numbered(folder: &Path, prefix: &str) -> Result<Vec<i64>, Error> {
     Ok(numbers)
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
-    let path = folder.join("lock");
-    let failed = || Error::disk("lock", &path);
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed())?;
+/// Makes sure that there is a folder; `key` is the setting that names it.
+fn create_folder(path: &Path, key: &str) -> Result<(), Error> {
+    let shown = path.display();
+    match fs::create_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(e) if is_no_space(&e) => Err(Error::disk("create folder", path)(e)),
+        Err(_) if path.exists() => {
+            Err(Error::Config(format!("{shown} is not a folder; name a folder in {key}, or delete the file")))
+        }
+        Err(e) => Err(Error::Config(format!(
+            "cannot create the folder {shown}: {e}; check its name in {key} and that this user may write there"
+        ))),
+    }
+}
+
+fn is_forbidden(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
+}
+
+/// Locks a folder in which this user may not write. Nothing if no server ever used it, or its lock may not be read.
+fn lock_to_read(folder: &Path) -> Result<Option<File>, Error> {
+    match File::open(folder.join("lock")) {
+        Ok(mut file) => try_lock(folder, &mut file).map(|()| Some(file)),
+        Err(e) if is_forbidden(&e) || e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::disk("lock", folder)(e)),
+    }
+}
+
+fn try_lock(folder: &Path, file: &mut File) -> Result<(), Error> {
     match file.try_lock() {
-        Ok(()) => {}
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             // The holder may not have written its number yet; the refusal stands all the same.
@@ -292,10 +333,18 @@ fn lock(folder: &Path) -> Result<File, Error> {
                 Ok(pid) if !pid.is_empty() => format!("process {pid}"),
                 _ => "another process".to_owned(),
             };
-            return Err(Error::FolderInUse { folder: folder.to_owned(), holder });
+            Err(Error::FolderInUse { folder: folder.to_owned(), holder })
         }
-        Err(TryLockError::Error(e)) => return Err(failed()(e)),
+        Err(TryLockError::Error(e)) => Err(Error::disk("lock", &folder.join("lock"))(e)),
     }
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join("lock");
+    let failed = || Error::disk("lock", &path);
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed())?;
+    try_lock(folder, &mut file)?;
     let pid = format!("{}\n", std::process::id());
     let written = file.rewind().and_then(|()| file.set_len(0)).and_then(|()| file.write_all(pid.as_bytes()));
     match written {

@@ -25,6 +25,7 @@ use super::error::Error;
 use super::task;
 
 mod der;
+mod reasons;
 mod subject;
 
 pub(crate) use subject::is_name as is_subject;
@@ -63,7 +64,8 @@ impl Certificates {
         let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
         let stream = timeout(time, TlsAcceptor::from(config).accept(socket))
             .await
-            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long")))?;
+            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long")))
+            .map_err(|error| io::Error::new(error.kind(), reasons::handshake(&error)))?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let subject = match certificate.map(|certificate| subject::name(certificate)) {
             Some(Ok(name)) => Some(name),
@@ -132,12 +134,11 @@ impl Stamp {
 }
 
 fn read(settings: &Tls) -> Result<Arc<ServerConfig>, Error> {
-    let store = &settings.key_store;
-    let text = slurp(store)?;
-    let chain = certificates(store, &text)?;
-    let key = private_key(store, &text)?;
-    let wrong =
-        |error: rustls::Error| unusable(store, &format!("key and certificate are unusable ({error})"));
+    let store = Store { key: "ssl.keyStore.location", path: &settings.key_store };
+    let text = store.read()?;
+    let chain = store.certificates(&text)?;
+    let key = store.private_key(&text)?;
+    let wrong = |error: rustls::Error| store.unusable(&reasons::identity(&error));
 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let versions: Vec<_> = settings
@@ -153,12 +154,16 @@ fn read(settings: &Tls) -> Result<Arc<ServerConfig>, Error> {
         .map_err(wrong)?;
     let builder = match (settings.client_auth, &settings.trust_store) {
         (ClientAuth::None, _) | (_, None) => builder.with_no_client_auth(),
-        (wanted, Some(trust)) => {
+        (wanted, Some(path)) => {
+            let trust = Store { key: "ssl.trustStore.location", path };
             let mut roots = RootCertStore::empty();
-            for authority in certificates(trust, &slurp(trust)?)? {
-                roots
-                    .add(authority)
-                    .map_err(|error| unusable(trust, &format!("a certificate is unusable ({error})")))?;
+            for (at, authority) in trust.certificates(&trust.read()?)?.into_iter().enumerate() {
+                roots.add(authority).map_err(|error| {
+                    trust.unusable(&format!(
+                        "its certificate {} is damaged ({error}); take it out, or make it anew",
+                        at + 1
+                    ))
+                })?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = match wanted {
@@ -168,45 +173,66 @@ fn read(settings: &Tls) -> Result<Arc<ServerConfig>, Error> {
             builder.with_client_cert_verifier(
                 verifier
                     .build()
-                    .map_err(|error| unusable(trust, &format!("it vouches for nobody ({error})")))?,
+                    .map_err(|error| trust.unusable(&format!("it vouches for nobody ({error})")))?,
             )
         }
     };
     builder.with_single_cert(chain, key).map(Arc::new).map_err(wrong)
 }
 
-fn slurp(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| unusable(path, &error.to_string()))
+/// A PEM file, and the key of the configuration that names it.
+struct Store<'a> {
+    key: &'static str,
+    path: &'a Path,
 }
 
-fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let list: Vec<_> = CertificateDer::pem_slice_iter(text)
-        .collect::<Result<_, _>>()
-        .map_err(|_| unusable(path, "it is no PEM text"))?;
-    if list.is_empty() {
-        return Err(unusable(path, "it holds no certificate"));
+impl Store<'_> {
+    fn read(&self) -> Result<Vec<u8>, Error> {
+        std::fs::read(self.path).map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::PermissionDenied => "let this user read it",
+                _ => "name a PEM file",
+            };
+            self.unusable(&format!("it cannot be read: {error}; {advice}"))
+        })
     }
-    Ok(list)
-}
 
-fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
-    let is_locked = text.windows(21).any(|part| part == b"ENCRYPTED PRIVATE KEY");
-    PrivateKeyDer::from_pem_slice(text).map_err(|_| match is_locked {
-        true => unusable(path, "its private key is encrypted; take the password off with 'openssl pkey'"),
-        false => unusable(path, "it holds no private key"),
-    })
-}
-
-fn unusable(path: &Path, what: &str) -> Error {
-    Error::Config(format!(
-        "cannot use {} for TLS: {what}; it must be a PEM file{}",
-        path.display(),
-        match path.extension().and_then(|ending| ending.to_str()) {
-            Some("jks" | "p12" | "pfx" | "bcfks") =>
-                ", and 'openssl pkcs12 -nodes' makes one of a PKCS #12 store",
-            _ => "",
+    fn certificates(&self, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let list: Vec<_> = CertificateDer::pem_slice_iter(text)
+            .collect::<Result<_, _>>()
+            .map_err(|_| self.unusable("it is no PEM text; make its file anew"))?;
+        if list.is_empty() {
+            return Err(self.no_pem("it holds no certificate"));
         }
-    ))
+        Ok(list)
+    }
+
+    fn private_key(&self, text: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
+        let has = |what: &[u8]| text.windows(what.len()).any(|part| part == what);
+        // PKCS #8, and the older form of OpenSSL's.
+        let is_locked = has(b"ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED");
+        if is_locked {
+            return Err(self.unusable(
+                "its private key is encrypted; take the password off with 'openssl pkey -in FILE -out NEW'",
+            ));
+        }
+        PrivateKeyDer::from_pem_slice(text).map_err(|_| self.no_pem("it holds no private key"))
+    }
+
+    /// What is missing may be there in another form.
+    fn no_pem(&self, what: &str) -> Error {
+        let advice = match self.path.extension().and_then(|ending| ending.to_str()) {
+            Some("jks" | "p12" | "pfx" | "bcfks") => {
+                "it must be a PEM file, and 'openssl pkcs12 -nodes' makes one of a PKCS #12 store"
+            }
+            _ => "it must be a PEM file with all that is needed, one part behind the other",
+        };
+        self.unusable(&format!("{what}; {advice}"))
+    }
+
+    fn unusable(&self, what: &str) -> Error {
+        Error::Config(format!("{} {} cannot be used for TLS: {what}", self.key, self.path.display()))
+    }
 }
 
 #[cfg(test)]

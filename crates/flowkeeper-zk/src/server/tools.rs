@@ -26,7 +26,7 @@ mod log;
 mod tests;
 
 pub use dump::{Format, dump};
-pub use exchange::{Exported, Imported, export, export_stream, import};
+pub use exchange::{Exported, Imported, LogSource, export, export_stream, import};
 pub use fsck::fsck;
 pub use log::{LogRange, log};
 
@@ -35,7 +35,7 @@ pub use log::{LogRange, log};
 #[non_exhaustive]
 pub enum Error {
     /// The data folder cannot be used, or not be read.
-    #[error(transparent)]
+    #[error("{}", told(.0))]
     Data(#[from] error::Error),
     /// The files of Apache ZooKeeper cannot be used, or there is no room for them.
     #[error("{0}")]
@@ -43,6 +43,17 @@ pub enum Error {
     /// The answer cannot be written.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),
+}
+
+/// What went wrong with a data folder, to somebody who starts no server.
+fn told(error: &error::Error) -> String {
+    match error {
+        error::Error::Disk { what, path, source } => format!(
+            "cannot {what} {}: {source}; check the name, and that this user may read it and the disk works",
+            path.display()
+        ),
+        other => other.to_string(),
+    }
 }
 
 /// Any tick does: nobody's time runs here.
@@ -83,5 +94,5 @@ fn quoted(text: &str) -> String {
 /// The folder of a server in what the user named: the data folder itself, or the one of a role around it.
 pub fn data_folder(named: &Path) -> PathBuf {
     let inner = named.join("zookeeper");
-    if inner.join("format").is_file() { inner } else { named.to_owned() }
+    if inner.is_dir() { inner } else { named.to_owned() }
 }

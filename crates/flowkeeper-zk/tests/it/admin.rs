@@ -142,6 +142,9 @@ async fn commands_and_words_tell_of_sessions_nodes_and_watches() {
     let cons = get(addr, "cons").await;
     let conn = &cons["connections"][0];
     assert_eq!((&conn["session_id"], &conn["last_operation"]), (&session.into(), &"ADDW".into()));
+    // The session and two nodes.
+    assert_eq!(conn["last_zxid"], 3);
+    assert!(conn["min_latency"].as_u64() <= conn["max_latency"].as_u64(), "{conn}");
     assert_eq!(cons["secure_connections"], serde_json::json!([]));
     let stats = get(addr, "stats").await;
     assert_eq!((&stats["node_count"], &stats["connections"][0]["session_id"]), (&6.into(), &Value::Null));
@@ -172,7 +175,7 @@ async fn commands_and_words_tell_of_sessions_nodes_and_watches() {
         ("wchs", vec!["1 connections watching 1 paths\nTotal watches:1\n".into()]),
         ("wchc", vec![format!("{hex}\n\t/a\n")]),
         ("wchp", vec![format!("/a\n\t{hex}\n")]),
-        ("cons", vec![format!("sid={hex},lop=ADDW,est=")]),
+        ("cons", vec![format!("sid={hex},lop=ADDW,est="), ",lzxid=0x3,lresp=".into(), ",maxlat=".into()]),
         ("dirs", vec!["datadir_size: 0\nlogdir_size: ".into()]),
         ("gtmk", vec!["0".into()]),
     ] {
@@ -269,7 +272,10 @@ async fn only_those_who_may_do_everything_take_and_restore_snapshots() {
         let answer = ask(addr, "GET", "/commands/snapshot?streaming=true", headers, b"").await;
         assert_eq!(answer.status, status, "{headers}");
         if status != 200 {
-            assert!(answer.json()["error"].is_string());
+            let told = answer.json()["error"].as_str().unwrap().to_owned();
+            let what_to_do =
+                if status == 403 { "gives cdrwa, or as the super user" } else { "digest user:password" };
+            assert!(told.contains(what_to_do), "{told}");
             let answer = ask(addr, "POST", "/commands/restore", headers, b"ZKSN").await;
             assert_eq!(answer.status, status, "{headers}");
         }
@@ -284,7 +290,13 @@ async fn what_is_switched_off_or_asked_too_often_is_refused() {
     let addr = server.admin_addr().unwrap();
     assert_eq!(ask(addr, "POST", "/commands/restore", AUTH, b"").await.status, 503);
     assert_eq!(ask(addr, "GET", "/commands/snapshot", AUTH, b"").await.status, 200);
-    assert_eq!(ask(addr, "GET", "/commands/snapshot", AUTH, b"").await.status, 429);
+    let soon = ask(addr, "GET", "/commands/snapshot", AUTH, b"").await;
+    let told = soon.json()["error"].as_str().unwrap().to_owned();
+    let seconds =
+        told.strip_prefix("snapshot may be asked for again in ").and_then(|rest| rest.split_once(" s; wait"));
+    let seconds: u64 = seconds.expect(&told).0.parse().unwrap();
+    assert!(soon.status == 429 && (100..=300).contains(&seconds), "{told}");
+    assert_eq!(String::from_utf8_lossy(&soon.body).lines().count(), 1, "a refusal is one line");
 
     let mut config = self::config(None);
     config.admin = Some(Admin::at(([127, 0, 0, 1], 0).into()));

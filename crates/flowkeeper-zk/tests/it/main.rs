@@ -7,6 +7,7 @@ mod access;
 mod admin;
 mod admission;
 mod locks;
+mod model;
 mod proxy;
 mod recipes;
 mod sasl;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use flowkeeper_zk::server::tools::{self, Error, Exported, Format, LogRange};
+use flowkeeper_zk::server::tools::{self, Error, Exported, Format, LogRange, LogSource};
 
 use crate::exit::Failure;
 use crate::folder;
@@ -40,7 +40,13 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::new("import")
             .about("Makes a fresh data folder of a stopped Apache ZooKeeper's snapshot and log")
             .arg(path_arg("from", "DIR", "The dataDir of Apache ZooKeeper").required(true))
-            .arg(path_arg("log", "DIR", "Its dataLogDir, if it has one"))
+            .arg(path_arg("log", "DIR", "Its dataLogDir, if it has one").conflicts_with("without-log"))
+            .arg(
+                Arg::new("without-log")
+                    .long("without-log")
+                    .action(ArgAction::SetTrue)
+                    .help("Take the newest snapshot alone; what was written after it is not in it"),
+            )
             .arg(data()),
         Command::new("dump")
             .about("Shows all sessions and nodes in a data folder that no server uses")
@@ -84,13 +90,22 @@ pub(crate) fn run(name: &str, matches: &ArgMatches, env: &BTreeMap<String, Strin
     let answer = match name {
         "export" => {
             let to = path("to").unwrap_or(Path::new("."));
-            let exported = match (matches.get_one::<String>("live"), path("auth-file")) {
-                (Some(url), Some(auth)) => tools::export_stream(snapshot_of(url, auth)?, to),
-                _ => tools::export(&tools::data_folder(&data()?), to),
+            let (exported, first) = match (matches.get_one::<String>("live"), path("auth-file")) {
+                (Some(url), Some(auth)) => {
+                    (tools::export_stream(snapshot_of(url, auth)?, to), "stop the old server, ")
+                }
+                _ => (tools::export(&tools::data_folder(&data()?), to), ""),
             };
-            exported.and_then(|exported| tell_exported(&exported, &mut out)).map(|()| 0)
+            exported.and_then(|exported| tell_exported(&exported, first, &mut out)).map(|()| 0)
         }
-        "import" => import(path("from").unwrap_or(Path::new(".")), path("log"), &data()?, &mut out),
+        "import" => {
+            let log = match path("log") {
+                Some(log) => LogSource::Folder(log),
+                None if matches.get_flag("without-log") => LogSource::Nowhere,
+                None => LogSource::Beside,
+            };
+            import(path("from").unwrap_or(Path::new(".")), log, &data()?, &mut out)
+        }
         "dump" => {
             let format = if matches.get_flag("json") { Format::Json } else { Format::Text };
             tools::dump(&tools::data_folder(&data()?), format, &mut out).map(|()| 0)
@@ -113,12 +128,13 @@ pub(crate) fn run(name: &str, matches: &ArgMatches, env: &BTreeMap<String, Strin
     }
 }
 
-fn tell_exported(exported: &Exported, out: &mut dyn Write) -> Result<(), Error> {
+/// `first` is what to do before the copy.
+fn tell_exported(exported: &Exported, first: &str, out: &mut dyn Write) -> Result<(), Error> {
     let folder = exported.file.parent().unwrap_or(Path::new("."));
     writeln!(
         out,
         "wrote {}: {} nodes and {} sessions after transaction 0x{:x}\n\
-         next: stop this server, copy {} into the empty dataDir of the new one, start that, and give clients its address within \
+         next: {first}copy {} into the empty dataDir of the new one, start that, and give clients its address within \
          their session timeout\n{SEED_ALL}",
         exported.file.display(),
         exported.nodes,
@@ -129,7 +145,7 @@ fn tell_exported(exported: &Exported, out: &mut dyn Write) -> Result<(), Error> 
     Ok(out.flush()?)
 }
 
-fn import(from: &Path, log: Option<&Path>, to: &Path, out: &mut dyn Write) -> Result<i32, Error> {
+fn import(from: &Path, log: LogSource<'_>, to: &Path, out: &mut dyn Write) -> Result<i32, Error> {
     // A role keeps the server's folder inside its own.
     let imported = tools::import(from, log, &to.join("zookeeper"))?;
     for warning in imported.unreadable.iter().chain(&imported.warnings) {

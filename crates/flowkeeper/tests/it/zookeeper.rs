@@ -149,6 +149,72 @@ fn a_file_that_is_wrong_starts_nothing_and_says_all_that_is() {
 }
 
 #[test]
+fn what_cannot_be_had_is_told_by_its_key_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("zoo.cfg");
+    let path = file.to_str().expect("utf-8");
+    let data = folder.path().join("data");
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = busy.local_addr().expect("its address");
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flowkeeper-zk/tests/data/tls");
+    let metrics =
+        "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
+    let holder = format!("which is in use by process {} (", std::process::id());
+    for (lines, code, parts) in [
+        (
+            format!("clientPort=0\nadmin.serverPort={}", addr.port()),
+            1,
+            [
+                format!("{path} line 3: admin.serverPort is {addr}, {holder}"),
+                "give another admin.serverPort (".into(),
+            ],
+        ),
+        (
+            format!("clientPort=0\n{metrics}\nmetricsProvider.httpPort={}", addr.port()),
+            1,
+            [format!("{path} line 4: metricsProvider.httpPort is {addr}, {holder}"), "stop it, or".into()],
+        ),
+        (
+            format!("clientPort={}", addr.port()),
+            1,
+            [format!("{path} line 2: clientPort is {addr}, {holder}"), "give another clientPort".into()],
+        ),
+        (
+            "clientPort=0\nclientPortAddress=203.0.113.1".into(),
+            1,
+            [
+                "clientPort is 203.0.113.1:0, which cannot be listened on: ".into(),
+                "an address of this machine".into(),
+            ],
+        ),
+        (
+            "clientPort=0\ndataLogDir=/proc/x".into(),
+            2,
+            [
+                "the folder /proc/x/zookeeper for dataLogDir cannot be made: ".into(),
+                "give another dataLogDir".into(),
+            ],
+        ),
+        (
+            format!(
+                "secureClientPort=0\nssl.clientAuth=none\nssl.keyStore.location={}",
+                keys.join("locked.pem").display()
+            ),
+            2,
+            ["ssl.keyStore.location ".into(), "its private key is encrypted".into()],
+        ),
+    ] {
+        std::fs::write(&file, format!("dataDir={}\n{lines}\n", data.display())).expect("written");
+        let ran = run(PROGRAM, folder.path(), &["zookeeper", "--config", path]);
+        assert_eq!(ran.code, code, "{lines}: {}", ran.stderr);
+        for part in parts {
+            assert!(ran.stderr.contains(&part), "{part}: {}", ran.stderr);
+        }
+        assert!(!data.exists(), "{lines}");
+    }
+}
+
+#[test]
 fn data_of_apache_are_not_passed_over() {
     let folder = tempfile::tempdir().expect("folder");
     let theirs = folder.path().join("data/version-2");

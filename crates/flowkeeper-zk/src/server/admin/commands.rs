@@ -80,8 +80,13 @@ impl Answer {
     }
 
     pub(super) fn text(&self) -> String {
-        // A map of plain values can always be written.
-        let mut text = serde_json::to_string_pretty(&self.found).unwrap_or_default();
+        // A refusal is one line: it ends in a log or a terminal. A map of plain values can always be written.
+        let text = if self.status == StatusCode::OK {
+            serde_json::to_string_pretty(&self.found)
+        } else {
+            serde_json::to_string(&self.found)
+        };
+        let mut text = text.unwrap_or_default();
         text.push('\n');
         text
     }
@@ -261,11 +266,19 @@ fn connection(conn: &ConnReport, is_full: bool) -> Value {
     found.insert("session_id".into(), conn.session.map_or(0, |session| session.id).into());
     found.insert("session_timeout".into(), conn.session.map_or(0, |session| session.timeout).into());
     found.insert("established".into(), conn.opened.into());
-    if let Some((name, xid, at)) = conn.last {
-        found.insert("last_operation".into(), name.into());
-        found.insert("last_cxid".into(), xid.into());
-        found.insert("last_response_time".into(), at.into());
+    if let Some(last) = conn.last {
+        found.insert("last_operation".into(), last.name.into());
+        found.insert("last_cxid".into(), last.xid.into());
+        found.insert("last_zxid".into(), last.zxid.into());
+        found.insert("last_response_time".into(), last.at.into());
     }
+    let times = [
+        ("last_latency", conn.times.last),
+        ("min_latency", conn.times.min),
+        ("avg_latency", conn.times.mean),
+        ("max_latency", conn.times.max),
+    ];
+    found.extend(times.map(|(name, time)| (name.to_owned(), (time.as_millis() as u64).into())));
     Value::Object(found)
 }
 

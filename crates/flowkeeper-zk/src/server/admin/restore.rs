@@ -53,7 +53,7 @@ impl Http {
             return Err(Answer::refused(NAME, StatusCode::SERVICE_UNAVAILABLE, why));
         }
         self.may_rule(NAME, &head.headers, peer).await?;
-        if Self::may_call(&self.calls.restore, admin.pause) { Ok(()) } else { Err(too_soon(NAME, admin)) }
+        Self::may_call(&self.calls.restore, admin.pause).map_err(|left| too_soon(NAME, left))
     }
 
     async fn take_over(&self, body: Incoming) -> Result<Answer, Answer> {

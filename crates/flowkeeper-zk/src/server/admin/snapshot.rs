@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -52,9 +53,7 @@ impl Http {
                 "the data folder gets its snapshots by itself; ask with streaming=true for one of Apache's",
             ));
         }
-        if !Self::may_call(&self.calls.snapshot, admin.pause) {
-            return Err(too_soon(NAME, admin));
-        }
+        Self::may_call(&self.calls.snapshot, admin.pause).map_err(|left| too_soon(NAME, left))?;
         let cut = self.ask(|core| core.cut()).await?;
         let zxid = cut.last.zxid;
         // Its length is told first, so that a client sees when the end is missing.
@@ -115,17 +114,22 @@ impl Http {
         if self.ask(move |core| core.may_rule(&who)).await? {
             return Ok(());
         }
-        refuse(StatusCode::FORBIDDEN, "this needs all permissions on / for the user, or the super user")
+        refuse(
+            StatusCode::FORBIDDEN,
+            "this needs all permissions on /; ask as a user to whom the ACL of / gives cdrwa, or as the super user, whose \
+             password DigestAuthenticationProvider.superDigest sets",
+        )
     }
 }
 
-pub(super) fn too_soon(name: &str, admin: &Admin) -> Answer {
-    let pause = admin.pause.as_secs_f64();
+/// The answer to somebody who has to wait this long.
+pub(super) fn too_soon(name: &str, left: Duration) -> Answer {
+    let seconds = left.as_secs() + 1;
     Answer::refused(
         name,
         StatusCode::TOO_MANY_REQUESTS,
         format!(
-            "{name} was asked for less than {pause} s ago; try again later, or set admin.rateLimiterIntervalInMS"
+            "{name} may be asked for again in {seconds} s; wait, or start the server with a shorter admin.rateLimiterIntervalInMS"
         ),
     )
 }

@@ -43,6 +43,9 @@ impl Writer<'_> {
             let answers = packet.answers;
             let took = packet.since.map(|since| since.elapsed());
             self.conn.counters.answered(answers.requests, answers.is_update, took);
+            if let Some(took) = took {
+                self.flow.latency.record(took);
+            }
             self.flow.window.add_permits(answers.requests);
             self.flow.room.add_permits(answers.bytes);
             let left = self.flow.queued.fetch_sub(packet.bytes.len(), Ordering::SeqCst) - packet.bytes.len();

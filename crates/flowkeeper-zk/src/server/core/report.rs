@@ -7,6 +7,7 @@ use super::Core;
 use crate::proto::{acl, op};
 use crate::server::acl::Identities;
 use crate::server::state::StateCut;
+use crate::server::stats::Times;
 use crate::server::watches::ConnId;
 
 /// A connection. Times are milliseconds since 1970.
@@ -22,8 +23,22 @@ pub(crate) struct ConnReport {
     /// Requests received and not yet answered by the core; nothing else is outstanding on this side.
     pub(crate) outstanding: usize,
     pub(crate) session: Option<SessionReport>,
-    /// Name, client's number and time of the last request.
-    pub(crate) last: Option<(&'static str, i32, i64)>,
+    /// `None` right after a reset.
+    pub(crate) last: Option<LastReport>,
+    /// How long its rounds took.
+    pub(crate) times: Times,
+}
+
+/// The last request of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastReport {
+    pub(crate) name: &'static str,
+    /// The client's number for it.
+    pub(crate) xid: i32,
+    /// The transaction that its reply told of.
+    pub(crate) zxid: i64,
+    /// Milliseconds since 1970.
+    pub(crate) at: i64,
 }
 
 /// A session of a connection.
@@ -51,7 +66,13 @@ impl Core {
                 opened: conn.opened,
                 outstanding: conn.answered,
                 session: conn.session.map(|id| SessionReport { id, timeout: timeout(id) }),
-                last: conn.last.map(|last| (name_of(last.op), last.xid, last.at)),
+                last: conn.last.map(|last| LastReport {
+                    name: name_of(last.op),
+                    xid: last.xid,
+                    zxid: last.zxid,
+                    at: last.at,
+                }),
+                times: conn.out.latency().times(),
             }
         };
         conns.into_iter().map(|(_, conn)| report(conn)).collect()
@@ -102,6 +123,7 @@ impl Core {
         for conn in self.conns.values_mut() {
             // What has not been answered stays outstanding.
             (conn.received, conn.notified, conn.last) = (conn.answered as u64, 0, None);
+            conn.out.latency().reset();
         }
     }
 
@@ -160,6 +182,7 @@ fn name_of(code: i32) -> &'static str {
         op::GET_EPHEMERALS => "GETE",
         op::GET_ALL_CHILDREN_NUMBER => "GETACN",
         op::WHO_AM_I => "WHOA",
+        op::CREATE_SESSION => "SESS",
         op::CLOSE_SESSION => "CLOS",
         _ => "NA",
     }

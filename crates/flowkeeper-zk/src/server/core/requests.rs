@@ -30,7 +30,9 @@ impl Core {
             return self.close_conn(id);
         };
         conn.has_written |= op::is_write(header.op);
-        conn.last = Some(Last { xid: header.xid, op: header.op, at: self.clock.wall() });
+        let xid = if header.xid < 0 { conn.last.map_or(0, |last| last.xid) } else { header.xid };
+        let (zxid, at) = (self.state.last.zxid, self.clock.wall());
+        conn.last = Some(Last { xid, op: header.op, zxid, at });
         self.state.sessions.touch(session, self.clock.now());
         let is_proof = matches!(header.op, op::AUTH | op::SASL);
         if !conn.is_admitted && !is_proof {
@@ -250,6 +252,9 @@ impl Core {
     pub(super) fn reply(&mut self, id: ConnId, xid: i32, err: ErrorCode, body: &[u8]) {
         let header = ReplyHeader { xid, zxid: self.state.last.zxid, err: err.code() };
         if let Some(conn) = self.conns.get_mut(&id) {
+            if let Some(last) = &mut conn.last {
+                last.zxid = header.zxid;
+            }
             put_reply(&mut conn.pending, header, body);
         }
     }

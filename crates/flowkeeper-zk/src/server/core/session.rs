@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::Core;
+use super::{Core, Last};
 use crate::proto::jute::put_frame;
-use crate::proto::{ConnectRequest, ConnectResponse, Decoder, Encoder, ErrorCode};
+use crate::proto::{ConnectRequest, ConnectResponse, Decoder, Encoder, ErrorCode, op};
 use crate::server::complaints::complain;
 use crate::server::sessions;
 use crate::server::tree::{NodeId, Owner};
@@ -54,6 +54,8 @@ impl Core {
         };
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.session = session;
+        let (zxid, at) = (self.state.last.zxid, self.clock.wall());
+        conn.last = Some(Last { xid: 0, op: op::CREATE_SESSION, zxid, at });
         put_frame(&mut conn.pending, |out| answer.encode(&mut Encoder::new(out)));
         if session.is_none() {
             self.close_conn(id);

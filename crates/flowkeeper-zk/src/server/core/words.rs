@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Core;
-use super::report::ConnReport;
+use super::report::{ConnReport, LastReport};
 use crate::server::config::VERSION;
 use crate::server::stats::figures;
 use crate::server::watches::ConnId;
@@ -138,16 +138,14 @@ fn client_line(conn: &ConnReport, is_full: bool) -> String {
     let mut line =
         format!(" /{}[1](queued={},recved={},sent={}", conn.peer, conn.outstanding, conn.received, conn.sent);
     if let Some(session) = conn.session.filter(|_| is_full) {
-        let _ = write!(line, ",sid=0x{:x}", session.id);
-        if let Some((name, xid, at)) = conn.last {
-            let _ = write!(
-                line,
-                ",lop={name},est={},to={},lcxid=0x{xid:x},lresp={at}",
-                conn.opened, session.timeout
-            );
-        } else {
-            let _ = write!(line, ",lop=SESS,est={},to={}", conn.opened, session.timeout);
+        let name = conn.last.map_or("NA", |last| last.name);
+        let _ = write!(line, ",sid=0x{:x},lop={name},est={},to={}", session.id, conn.opened, session.timeout);
+        if let Some(LastReport { xid, zxid, at, .. }) = conn.last {
+            let _ = write!(line, ",lcxid=0x{xid:x},lzxid=0x{zxid:x},lresp={at}");
         }
+        let [last, min, mean, max] =
+            [conn.times.last, conn.times.min, conn.times.mean, conn.times.max].map(|time| time.as_millis());
+        let _ = write!(line, ",llat={last},minlat={min},avglat={mean},maxlat={max}");
     }
     line.push_str(")\n");
     line

@@ -16,6 +16,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::ops::Range;
 use std::path::Path;
 
+use super::space::RESERVE;
 use crate::proto::{DecodeError, Decoder, Encoder};
 
 const MAGIC: &[u8; 8] = b"FKZKLOG\n";
@@ -145,6 +146,21 @@ pub(crate) struct Scan {
     pub(crate) end: usize,
     /// Bytes of a torn write behind the end, trailing zeros not counted.
     pub(crate) torn: usize,
+}
+
+impl Scan {
+    /// Whether a last file of `size` bytes is shorter than a crash leaves it. A file that is written has the log's
+    /// reserve behind its end; one that was closed ends with a group.
+    pub(crate) fn is_short(&self, size: u64) -> bool {
+        if self.torn == 0 {
+            return false;
+        }
+        match self.end as u64 {
+            // The size is reserved, and on the disk, before there is a group.
+            0 => size < HEADER_LEN as u64,
+            end => size < end + RESERVE,
+        }
+    }
 }
 
 /// Damage that no crash explains.

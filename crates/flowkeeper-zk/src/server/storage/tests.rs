@@ -14,6 +14,7 @@ use crate::server::state::State;
 
 mod crashes;
 mod faults;
+mod reach;
 mod serving;
 
 /// All that must survive, in an order that does not depend on places in memory.
@@ -257,10 +258,18 @@ fn flip(file: &Path, at: usize) {
 fn following_the_advice_for_a_damaged_or_missing_log_works() {
     type Harm = fn(&Folder);
     // What is done to the folder; transactions left; files to move away.
-    let harms: [(Harm, usize, usize); 7] = [
+    let harms: [(Harm, usize, usize); 8] = [
         (|folder| flip(&folder.segment_path(5), 40), 4, 2),
         (|folder| flip(&folder.segment_path(5), 3), 4, 2),
         (|folder| fs::remove_file(folder.segment_path(5)).unwrap(), 4, 1),
+        (
+            |folder| {
+                fs::remove_file(folder.segment_path(5)).unwrap();
+                fs::write(folder.segment_path(6), "").unwrap();
+            },
+            4,
+            1,
+        ),
         (
             |folder| {
                 flip(&folder.snapshot_path(4), 20);

@@ -4,11 +4,24 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{Error, TICK, read_state};
+use super::{Error, TICK, data_folder, read_state};
 use crate::server::apache::{self, LogReader, Replay};
 use crate::server::core::wall;
 use crate::server::state::State;
 use crate::server::storage::{Folder, snapshot};
+
+mod running;
+
+/// Where the log behind the snapshot of an Apache ZooKeeper server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogSource<'a> {
+    /// Beside the snapshots.
+    Beside,
+    /// In another folder, the `dataLogDir`.
+    Folder(&'a Path),
+    /// Nowhere: the snapshot alone is taken, with what was written until then.
+    Nowhere,
+}
 
 /// Name of the folder in which Apache ZooKeeper keeps its files.
 const VERSION_FOLDER: &str = "version-2";
@@ -117,19 +130,32 @@ fn finish(out: BufWriter<File>, fresh: &Path, into: &Path, state: &State) -> Res
 }
 
 /// Reads the newest whole snapshot in `from`, a `dataDir` of Apache ZooKeeper, and the log behind it, and makes of
-/// them the fresh data folder `to`. `log` is the `dataLogDir`, if there is another one. The server must be stopped.
+/// them the fresh data folder `to`. The server must be stopped.
 ///
 /// # Errors
-/// No whole state is in `from`, or `to` is not empty, or cannot be written.
-pub fn import(from: &Path, log: Option<&Path>, to: &Path) -> Result<Imported, Error> {
+/// No whole state is in `from`, or a server runs on it, or `to` is not empty, or cannot be written.
+pub fn import(from: &Path, log: LogSource<'_>, to: &Path) -> Result<Imported, Error> {
+    refuse_own(from)?;
     let snapshots_in = in_version_folder(from);
-    let logs_in = log.map_or_else(|| snapshots_in.clone(), in_version_folder);
+    let logs_in = match log {
+        LogSource::Folder(log) => in_version_folder(log),
+        LogSource::Beside | LogSource::Nowhere => snapshots_in.clone(),
+    };
     let snapshots = apache_files(&snapshots_in, "snapshot.")?;
-    let logs = apache_files(&logs_in, "log.")?;
-    if logs.is_empty() {
+    let logs = match log {
+        LogSource::Nowhere => Vec::new(),
+        _ => apache_files(&logs_in, "log.")?,
+    };
+    if logs.is_empty() && log != LogSource::Nowhere {
         return Err(Error::Exchange(format!(
-            "{} holds no log.* file, without which the snapshot alone would be old; name the dataLogDir, or the right folder",
+            "{} holds no log.* file, without which the snapshot alone may be old; name the dataLogDir with --log, or, if it is all \
+             there is, like an export, say --without-log",
             logs_in.display()
+        )));
+    }
+    if let Some(user) = running::user_of(from, &logs_in).filter(|_| log != LogSource::Nowhere) {
+        return Err(Error::Exchange(format!(
+            "{user}: what it writes from now on would be missing; stop that server, or name a copy of its folder"
         )));
     }
     refuse_used(to)?;
@@ -151,6 +177,18 @@ pub fn import(from: &Path, log: Option<&Path>, to: &Path) -> Result<Imported, Er
         sessions: state.sessions.len(),
         warnings,
     })
+}
+
+/// Files of the same names in another format.
+fn refuse_own(from: &Path) -> Result<(), Error> {
+    match Folder::peek(&data_folder(from)) {
+        Ok(folder) if folder.path().join("format").is_file() => Err(Error::Exchange(format!(
+            "{} holds the data of a Flowkeeper server, not of Apache ZooKeeper; start a server on it as it is, or make an export of it \
+             first",
+            folder.path().display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn in_version_folder(folder: &Path) -> PathBuf {
@@ -226,6 +264,9 @@ fn replay_logs(
     replay: &mut Replay,
     warnings: &mut Vec<String>,
 ) -> Result<(), Error> {
+    if logs.is_empty() {
+        return Ok(());
+    }
     let wanted = replay.last() + 1;
     let from = logs.partition_point(|(first, _)| *first <= wanted).saturating_sub(1);
     for (first, path) in &logs[from..] {

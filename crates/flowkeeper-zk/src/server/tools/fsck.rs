@@ -11,7 +11,8 @@ use crate::server::core::wall;
 use crate::server::error;
 use crate::server::journal::Record;
 use crate::server::state::State;
-use crate::server::storage::{Folder, recovery, segment, snapshot};
+use crate::server::storage::recovery::{self, Recovery};
+use crate::server::storage::{Folder, segment, snapshot};
 use crate::server::tree::Owner;
 
 /// What a check has found so far.
@@ -51,20 +52,19 @@ pub fn fsck(data: &Path, out: &mut dyn Write) -> Result<usize, Error> {
         findings
             .note(format_args!("{} is not needed any more; the next snapshot removes it", file.display()))?;
     }
-    let snapshots = check_snapshots(&folder, &mut findings)?;
+    if !folder.path().join("format").exists() {
+        findings.note(format_args!(
+            "{} has no file named format; the next start writes it",
+            folder.path().display()
+        ))?;
+    }
+    let recovered = recovery::recover(&folder, TICK.as_millis() as u64, wall());
+    let snapshots = check_snapshots(&folder, recovered.is_ok(), &mut findings)?;
     check_log(&folder, &snapshots, &mut findings)?;
-    match recovery::recover(&folder, TICK.as_millis() as u64, wall()) {
+    match recovered {
         Err(error) => findings.problem(format_args!("a server would not start: {error}"))?,
         Ok((state, recovery)) => {
-            if let Some(torn) = &recovery.torn {
-                findings.note(format_args!(
-                    "a crash cut off the last write to {} at byte {}; the next start removes its {} bytes, of which nothing was \
-                     acknowledged",
-                    torn.file.display(),
-                    torn.offset,
-                    torn.bytes
-                ))?;
-            }
+            check_end(&folder, &recovery, &mut findings)?;
             check_state(&state, &mut findings)?;
             check_older(&folder, &snapshots, &state, &mut findings)?;
             writeln!(
@@ -84,8 +84,52 @@ pub fn fsck(data: &Path, out: &mut dyn Write) -> Result<usize, Error> {
     Ok(findings.problems)
 }
 
+/// The end of the log.
+fn check_end(folder: &Folder, recovery: &Recovery, findings: &mut Findings<'_>) -> Result<(), Error> {
+    if let Some(torn) = &recovery.torn {
+        let (file, at) = (torn.file.display(), torn.offset);
+        if torn.is_short {
+            findings.problem(format_args!(
+                "{file} ends in the middle of a write, behind byte {at}, and is shorter than a crash leaves it: unless its file \
+                 system reserves no space or was full, something has cut it, {}",
+                if torn.is_covered {
+                    "but the newest snapshot covers what lacks, so nothing is lost; check the disk and make a backup"
+                } else {
+                    "and acknowledged transactions are lost; restore the data folder from a backup if they are in it"
+                }
+            ))?;
+        } else if torn.is_covered {
+            findings.note(format_args!(
+                "{file} is damaged or cut off at byte {at}; the newest snapshot covers what lacks, so nothing is lost"
+            ))?;
+        } else {
+            findings.note(format_args!(
+                "a crash cut off the last write to {file} at byte {at}; the next start removes its {} bytes, of which nothing was \
+                 acknowledged",
+                torn.bytes
+            ))?;
+        }
+    }
+    let Some(snapshot) = recovery.snapshot else { return Ok(()) };
+    let end = match recovery.log_zxid {
+        Some(end) if end < snapshot => format!("the log ends with transaction 0x{end:x}"),
+        None if folder.snapshots()?.len() > 1 => "there is no log".to_owned(),
+        _ => return Ok(()),
+    };
+    findings.note(format_args!(
+        "{end}, before the newest snapshot, {}: nothing is lost while that is whole, but no older snapshot can take its place. \
+         'restore' leaves a folder so, and a crash while a snapshot was made; otherwise a log file is missing or was cut: make a backup",
+        folder.snapshot_path(snapshot).display()
+    ))?;
+    Ok(())
+}
+
 /// Reads every snapshot; returns the zxids of those that can be read.
-fn check_snapshots(folder: &Folder, findings: &mut Findings<'_>) -> Result<Vec<i64>, Error> {
+fn check_snapshots(
+    folder: &Folder,
+    would_start: bool,
+    findings: &mut Findings<'_>,
+) -> Result<Vec<i64>, Error> {
     let mut readable = Vec::new();
     for zxid in folder.snapshots()? {
         let file = folder.snapshot_path(zxid);
@@ -96,8 +140,16 @@ fn check_snapshots(folder: &Folder, findings: &mut Findings<'_>) -> Result<Vec<i
                 file.display(),
                 state.last.zxid
             ))?,
+            // Only then everything up to the transaction in its name is there without it.
+            Err(error @ error::Error::Corrupt { .. }) if would_start => findings.problem(format_args!(
+                "{} cannot be read ({}); another snapshot and the log make up for it: moving this file away loses nothing",
+                file.display(),
+                error.reason()
+            ))?,
             Err(error @ error::Error::Corrupt { .. }) => findings.problem(format_args!(
-                "{error}; as long as an older snapshot and the log behind it are whole, moving this file away loses nothing"
+                "{} cannot be read ({}); leave it there for now, what to do is said below",
+                file.display(),
+                error.reason()
             ))?,
             Err(error) => return Err(error.into()),
         }
@@ -115,11 +167,19 @@ fn check_log(folder: &Folder, snapshots: &[i64], findings: &mut Findings<'_>) ->
         let scan = match segment::scan(&bytes, at + 1 == segments.len()) {
             Ok(scan) => scan,
             Err(damage) => {
+                let next = segments.get(at + 1);
+                let is_covered =
+                    next.is_some_and(|next| snapshots.last().is_some_and(|last| next - 1 <= *last));
                 findings.problem(format_args!(
-                    "{} is damaged at byte {}: {}; restore the data folder from a backup",
+                    "{} is damaged at byte {}: {}; {}",
                     file.display(),
                     damage.offset,
-                    damage.what
+                    damage.what,
+                    if is_covered {
+                        "the newest snapshot covers what lacks, so nothing is lost while that is whole; check the disk and make a backup"
+                    } else {
+                        "restore the data folder from a backup"
+                    }
                 ))?;
                 last = None;
                 continue;
@@ -201,12 +261,24 @@ fn check_older(
     findings: &mut Findings<'_>,
 ) -> Result<(), Error> {
     for zxid in snapshots.iter().rev().skip(1) {
-        let Ok(state) = recovery::recover_from(folder, *zxid, TICK.as_millis() as u64, wall()) else {
-            findings.note(format_args!(
-                "{} and the log behind it do not lead to the newest state; it is no reserve for the newest snapshot",
-                folder.snapshot_path(*zxid).display()
-            ))?;
-            continue;
+        let end = match recovery::recover_from(folder, *zxid, TICK.as_millis() as u64, wall()) {
+            Ok(state) if state.last.zxid == newest.last.zxid => Ok(state),
+            Ok(state) => Err(format!("lead only to transaction 0x{:x}", state.last.zxid)),
+            Err(error::Error::MissingLog { wanted, .. }) => {
+                Err(format!("end before transaction 0x{wanted:x}"))
+            }
+            Err(error) => Err(format!("cannot be read ({})", error.reason())),
+        };
+        let state = match end {
+            Ok(state) => state,
+            Err(end) => {
+                findings.note(format_args!(
+                    "{} and the log behind it {end}, not to 0x{:x}; it is no reserve for the newest snapshot",
+                    folder.snapshot_path(*zxid).display(),
+                    newest.last.zxid
+                ))?;
+                continue;
+            }
         };
         if apache::tree_digest(&state.cut()) != apache::tree_digest(&newest.cut()) {
             findings.problem(format_args!(

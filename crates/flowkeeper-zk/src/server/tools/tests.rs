@@ -9,6 +9,7 @@ use crate::server::apache;
 use crate::server::ops::tests::{Ledger, create};
 use crate::server::storage::log::LogWriter;
 use crate::server::storage::snapshot;
+use crate::server::storage::space::RESERVE;
 use crate::server::storage::tests::picture;
 
 /// A folder with a session, its ephemeral node, sequential nodes, a refused write, a snapshot and some log.
@@ -108,8 +109,152 @@ fn tools_that_need_the_folder_for_themselves_say_who_has_it() {
 fn a_folder_that_is_none_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let error = fsck(dir.path(), &mut Vec::new()).unwrap_err();
-    assert!(error.to_string().contains("no data folder"), "{error}");
+    assert!(error.to_string().contains("no data of this server"), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    // Roles have a file of that name, too.
+    fs::write(dir.path().join("format"), "1\n").unwrap();
+    let to = tempfile::tempdir().unwrap();
+    for error in [
+        fsck(dir.path(), &mut Vec::new()).unwrap_err(),
+        dump(dir.path(), Format::Text, &mut Vec::new()).unwrap_err(),
+        log(dir.path(), &LogRange::default(), &mut Vec::new()).unwrap_err(),
+        export(dir.path(), to.path()).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("no data of this server"), "{error}");
+    }
+    assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
+    let error = fsck(&dir.path().join("none"), &mut Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("check the name") && !error.contains("start the server"), "{error}");
+}
+
+#[test]
+fn data_is_found_in_the_folder_of_the_role_also_without_the_number_of_its_format() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("format"), "1\n").unwrap();
+    let inner = dir.path().join("zookeeper");
+    let ledger = folder(&inner);
+    fs::remove_file(inner.join("format")).unwrap();
+    assert_eq!(data_folder(dir.path()), inner);
+    assert_eq!(data_folder(&inner), inner);
+    let mut problems = 1;
+    let found = text(|out| problems = fsck(&inner, out).unwrap());
+    let expected = format!("zxid 0x8, {} nodes", ledger.state.tree.len());
+    assert!(problems == 0 && found.contains(&expected) && found.contains("no file named format"), "{found}");
+    assert!(!inner.join("format").exists(), "looking changes nothing");
+}
+
+#[test]
+fn who_may_only_read_may_look() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    folder(dir.path());
+    let mode = |mode| fs::set_permissions(dir.path().join("lock"), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o444);
+    // The super user may write all the same, which is no harm to what is checked.
+    assert_eq!(fsck(dir.path(), &mut Vec::new()).unwrap(), 0);
+    mode(0o644);
+    let _running = Folder::open(dir.path()).unwrap();
+    mode(0o444);
+    let error = fsck(dir.path(), &mut Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("in use by process"), "{error}");
+}
+
+/// Another transaction, a second snapshot and one more transaction: log files 1, 6 and 9.
+fn older_and_newer(path: &Path) {
+    let mut ledger = folder(path);
+    let folder = Arc::new(Folder::open(path).unwrap());
+    snapshot::write(&folder, &ledger.state.cut()).unwrap();
+    let mut writer = LogWriter::new(Arc::clone(&folder), Arc::default(), 9);
+    ledger.write(5, &create("/last", 0)).unwrap();
+    writer.append(9, &[ledger.journal.take()]).unwrap();
+    writer.sync().unwrap();
+    writer.finish_segment().unwrap();
+}
+
+#[test]
+fn a_log_that_lacks_transactions_is_told_by_what_covers_them() {
+    type Harm = fn(&Folder);
+    let harms: [(Harm, bool, &[&str], &[&str]); 5] = [
+        (|_| (), false, &[" 0 problems"], &["note:"]),
+        // The log behind the older snapshot is gone, the snapshots are whole.
+        (
+            |f| {
+                fs::remove_file(f.segment_path(6)).unwrap();
+                fs::remove_file(f.segment_path(9)).unwrap();
+            },
+            false,
+            &["before the newest snapshot", "lead only to transaction 0x5", "no reserve"],
+            &["bug"],
+        ),
+        (
+            |f| {
+                fs::remove_file(f.segment_path(6)).unwrap();
+            },
+            false,
+            &["end before transaction 0x6", "no reserve"],
+            &["bug"],
+        ),
+        (
+            |f| {
+                for first in f.segments().unwrap() {
+                    fs::remove_file(f.segment_path(first)).unwrap();
+                }
+            },
+            false,
+            &["there is no log", "lead only to transaction 0x5"],
+            &["bug"],
+        ),
+        // And then the newest snapshot is damaged.
+        (
+            |f| {
+                fs::remove_file(f.segment_path(6)).unwrap();
+                fs::remove_file(f.segment_path(9)).unwrap();
+                fs::write(f.snapshot_path(8), "rubbish, longer than a header").unwrap();
+            },
+            true,
+            &["a server would not start", "transactions 0x6 to 0x8 are missing", "are lost"],
+            &["nothing is lost", "loses nothing"],
+        ),
+    ];
+    for (n, (harm, is_problem, told, not_told)) in harms.into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        older_and_newer(dir.path());
+        harm(&Folder::peek(dir.path()).unwrap());
+        let mut problems = 0;
+        let found = text(|out| problems = fsck(dir.path(), out).unwrap());
+        assert_eq!(problems > 0, is_problem, "harm {n}: {found}");
+        assert!(told.iter().all(|told| found.contains(told)), "harm {n}: {found}");
+        assert!(!not_told.iter().any(|told| found.contains(told)), "harm {n}: {found}");
+    }
+}
+
+#[test]
+fn a_log_that_was_cut_is_a_problem_and_a_damaged_snapshot_may_go_if_the_log_makes_up_for_it() {
+    let check = |harm: &dyn Fn(&Folder)| {
+        let dir = tempfile::tempdir().unwrap();
+        older_and_newer(dir.path());
+        harm(&Folder::peek(dir.path()).unwrap());
+        let mut problems = 0;
+        let found = text(|out| problems = fsck(dir.path(), out).unwrap());
+        assert_eq!(problems, 1, "{found}");
+        found
+    };
+    let cut = |file: PathBuf| {
+        let bytes = fs::read(&file).unwrap();
+        fs::write(&file, &bytes[..bytes.len() - 2]).unwrap();
+    };
+    let found = check(&|f| cut(f.segment_path(9)));
+    assert!(found.contains("shorter than a crash leaves it") && found.contains("are lost"), "{found}");
+    let found = check(&|f| {
+        fs::remove_file(f.segment_path(9)).unwrap();
+        cut(f.segment_path(6));
+    });
+    assert!(
+        found.contains("the newest snapshot covers what lacks") && !found.contains("a crash cut off"),
+        "{found}"
+    );
+    let found = check(&|f| fs::write(f.snapshot_path(8), "rubbish").unwrap());
+    assert!(found.contains("moving this file away loses nothing") && found.contains("zxid 0x9"), "{found}");
 }
 
 #[test]
@@ -120,7 +265,8 @@ fn a_sound_folder_has_no_problems_and_looking_changes_nothing() {
     let torn = Folder::peek(dir.path()).unwrap().segment_path(6);
     let mut bytes = fs::read(&torn).unwrap();
     let end = bytes.len();
-    bytes.truncate(end - 2);
+    bytes[end - 2..].fill(1);
+    bytes.resize(end + RESERVE as usize, 0);
     fs::write(&torn, &bytes).unwrap();
     let mut problems = 1;
     let found = text(|out| problems = fsck(dir.path(), out).unwrap());
@@ -151,7 +297,7 @@ fn what_is_wrong_is_told_with_a_way_out() {
         ),
         (|f| fs::copy(f.snapshot_path(5), f.snapshot_path(8)).map(drop).unwrap(), "not the one in its name"),
         (|f| fs::remove_file(f.snapshot_path(5)).unwrap(), ""),
-        (|f| fs::write(f.snapshot_path(5), "rubbish").unwrap(), "moving this file away loses nothing"),
+        (|f| fs::write(f.snapshot_path(5), "rubbish").unwrap(), "nothing is lost"),
     ];
     for (harm, expected) in harms {
         let dir = tempfile::tempdir().unwrap();
@@ -235,15 +381,19 @@ fn an_import_takes_snapshot_and_log_and_needs_a_fresh_folder() {
     let ledger = folder(dir.path());
     export(dir.path(), apache.path()).unwrap();
     let into = fresh.path().join("new");
-    let error = import(apache.path(), None, &into).unwrap_err().to_string();
-    assert!(error.contains("holds no log.* file"), "{error}");
+    let error = import(apache.path(), LogSource::Beside, &into).unwrap_err().to_string();
+    assert!(error.contains("holds no log.* file") && error.contains("--without-log"), "{error}");
+    let alone = import(apache.path(), LogSource::Nowhere, &fresh.path().join("alone")).unwrap();
+    assert_eq!((alone.zxid, alone.replayed), (8, 0));
+    let error = import(dir.path(), LogSource::Beside, &into).unwrap_err().to_string();
+    assert!(error.contains("of a Flowkeeper server, not of Apache"), "{error}");
     let logs = apache.path().join("version-2");
     fs::write(logs.join("log.7"), apache_log(&[7, 8, 9, 10])).unwrap();
     // A new leader, and a torn end.
     let torn = apache_log(&[(1 << 32) + 1, (1 << 32) + 2]);
     fs::write(logs.join("log.100000001"), &torn[..torn.len() - 1]).unwrap();
     fs::write(logs.join("snapshot.9"), b"rubbish\0\0\0\x01/").unwrap();
-    let imported = import(apache.path(), None, &into).unwrap();
+    let imported = import(apache.path(), LogSource::Beside, &into).unwrap();
     assert_eq!((imported.zxid, imported.replayed, imported.sessions), ((1 << 32) + 1, 3, 1), "{imported:?}");
     assert_eq!((imported.unreadable.len(), imported.warnings.len()), (1, 1), "{imported:?}");
     let (_, state) = read_state(&into).unwrap();
@@ -251,11 +401,12 @@ fn an_import_takes_snapshot_and_log_and_needs_a_fresh_folder() {
         picture(state).into_iter().filter(|line| !line.starts_with("last")).collect::<Vec<_>>()
     };
     assert_eq!(nodes(&state), nodes(&ledger.state));
-    let error = import(apache.path(), None, &into).unwrap_err().to_string();
+    let error = import(apache.path(), LogSource::Beside, &into).unwrap_err().to_string();
     assert!(error.contains("is not empty"), "{error}");
     // A log that does not begin where the snapshot ends.
     fs::remove_file(logs.join("log.7")).unwrap();
     fs::write(logs.join("log.b"), apache_log(&[11])).unwrap();
-    let error = import(apache.path(), None, &fresh.path().join("other")).unwrap_err().to_string();
+    let error =
+        import(apache.path(), LogSource::Beside, &fresh.path().join("other")).unwrap_err().to_string();
     assert!(error.contains("a log file is missing"), "{error}");
 }

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use super::listeners::{self, Listener};
+use super::values::shown;
 use super::{Settings, Sources};
 use crate::server::config::{Admin, Config};
+use crate::server::core::WORDS;
 use crate::server::storage::log::Durability;
 
 /// How long writes may be on the way to the disk with `forceSync=no`.
@@ -27,16 +30,17 @@ fn apache() -> Config {
     }
 }
 
-/// The configuration; what is wrong is left in the settings. `None` only if something is.
-pub(super) fn config(settings: &mut Settings, sources: &Sources<'_>) -> Option<Config> {
+/// The configuration and its listeners; what is wrong is left in the settings. `None` only if something is.
+pub(super) fn config(settings: &mut Settings, sources: &Sources<'_>) -> Option<(Config, Vec<Listener>)> {
     let mut config = if sources.file.is_some() { apache() } else { sources.base.clone() };
     times(settings, &mut config);
-    listeners(settings, &mut config, sources);
+    doors(settings, &mut config, sources);
     data(settings, &mut config, sources);
     limits(settings, &mut config);
     super::secure::apply(settings, &mut config);
     config.admin = admin(settings);
     config.metrics = metrics(settings);
+    let listeners = listeners::all(settings, &config, sources);
     config.source = settings
         .given
         .iter()
@@ -47,7 +51,7 @@ pub(super) fn config(settings: &mut Settings, sources: &Sources<'_>) -> Option<C
     {
         settings.problem(error.to_string());
     }
-    settings.problems.is_empty().then_some(config)
+    settings.problems.is_empty().then_some((config, listeners))
 }
 
 fn is_secret(key: &str) -> bool {
@@ -67,12 +71,18 @@ fn times(settings: &mut Settings, config: &mut Config) {
         config.max_session_timeout = most;
     }
     if config.min_session_timeout > config.max_session_timeout {
-        settings.problem(format!(
+        let text = format!(
             "the shortest session timeout is {} ms, the longest {} ms; write minSessionTimeout and maxSessionTimeout the \
              other way round, or leave them out: they are 2 and 20 times tickTime then",
             config.min_session_timeout.as_millis(),
             config.max_session_timeout.as_millis()
-        ));
+        );
+        let bounds = ["minSessionTimeout", "maxSessionTimeout"].map(|key| settings.text(key).cloned());
+        let last = bounds.into_iter().flatten().max_by_key(|given| given.place.order);
+        match last.or_else(|| settings.text("tickTime").cloned()) {
+            Some(last) => settings.problem_at(&last.place, text),
+            None => settings.problem(text),
+        }
     }
     if let Some(every) = settings.millis("znode.container.checkIntervalMs", 1) {
         config.container_check = every;
@@ -85,7 +95,7 @@ fn times(settings: &mut Settings, config: &mut Config) {
     }
 }
 
-fn listeners(settings: &mut Settings, config: &mut Config, sources: &Sources<'_>) {
+fn doors(settings: &mut Settings, config: &mut Config, sources: &Sources<'_>) {
     let given = settings.listener("clientPortAddress", "clientPort");
     let is_tls_only = settings.text("secureClientPort").is_some_and(|given| given.value != "-1");
     match sources.listen.or(given) {
@@ -112,13 +122,22 @@ fn data(settings: &mut Settings, config: &mut Config, sources: &Sources<'_>) {
     if config.data.is_none() && sources.file.is_some() {
         settings.problem("dataDir is not given; write dataDir=FOLDER, or start with --data FOLDER");
     }
+    match (&sources.data, &given) {
+        (Some(data), _) => is_folder(data).unwrap_or_else(|why| settings.problem(format!("--data: {why}"))),
+        (None, Some(given)) => folder(settings, "dataDir", Path::new(&given.value)),
+        (None, None) => {}
+    }
+    if let Some(log) = settings.text("dataLogDir").cloned() {
+        folder(settings, "dataLogDir", Path::new(&log.value));
+    }
     if let Some(given) = given.filter(|_| sources.data.is_none())
         && Path::new(&given.value).is_relative()
         && !given.value.starts_with("./")
     {
         settings.warn(format!(
             "{}: dataDir is relative, so it depends on where the server is started; write ./{} if that is wanted",
-            given.place, given.value
+            given.place,
+            shown(&given.value)
         ));
     }
     config.log = settings.text("dataLogDir").map(|given| given.value.clone().into());
@@ -136,6 +155,24 @@ fn data(settings: &mut Settings, config: &mut Config, sources: &Sources<'_>) {
     }
 }
 
+/// Says so if a folder that a key names cannot be one.
+fn folder(settings: &mut Settings, key: &str, path: &Path) {
+    if let Err(why) = is_folder(path) {
+        settings.wrong(key, &why);
+    }
+}
+
+/// Whether there is a folder at a path, or may be one: nothing on the way to it is a file.
+fn is_folder(path: &Path) -> Result<(), String> {
+    let there = path.ancestors().find_map(|part| Some((part, std::fs::metadata(part).ok()?)));
+    match there {
+        Some((part, found)) if !found.is_dir() => {
+            Err(format!("{} is not a folder; name another one", shown(&part.display().to_string())))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn limits(settings: &mut Settings, config: &mut Config) {
     if let Some(most) = settings.number("jute.maxbuffer", 1024) {
         config.max_frame = most as usize;
@@ -149,35 +186,65 @@ fn limits(settings: &mut Settings, config: &mut Config) {
     if let Some(most) = settings.number("maxCnxns", 0) {
         config.max_connections = most as usize;
     }
-    if let Some(words) = settings.list("4lw.commands.whitelist") {
-        config.words = words;
-    }
+    words(settings, config);
     // Only clients that know these nodes create them, so they are on unless somebody switches them off.
     config.extended_types = settings.switch("extendedTypesEnabled").unwrap_or(true);
     config.enforce_quota = settings.is_on("enforceQuota");
     config.eager_acl_check = settings.is_on("enableEagerACLCheck");
 }
 
+fn words(settings: &mut Settings, config: &mut Config) {
+    const KEY: &str = "4lw.commands.whitelist";
+    let Some(given) = settings.given.get(KEY).cloned() else { return };
+    // An empty list answers none.
+    config.words = settings.list(KEY).unwrap_or_default();
+    for word in &config.words {
+        if word != "*" && !WORDS.contains(&word.as_str()) {
+            let word = shown(word);
+            settings.warn(format!(
+                "{}: {word} is no four-letter word here; there are {}",
+                given.place,
+                WORDS.join(", ")
+            ));
+        }
+    }
+}
+
 fn admin(settings: &mut Settings) -> Option<Admin> {
     let is_meant = settings.text("admin.serverPort").or(settings.text("admin.serverAddress")).is_some();
-    if !settings.switch("admin.enableServer").unwrap_or(is_meant) {
+    let switch = settings.switch("admin.enableServer");
+    // Read even where nobody asks for the admin side, so that wrong values are told.
+    let port = settings.port("admin.serverPort").unwrap_or(ADMIN_PORT);
+    let path = command_url(settings);
+    let idle = settings.millis("admin.idleTimeout", 1);
+    let pause = settings.millis("admin.rateLimiterIntervalInMS", 0);
+    let snapshot = settings.switch("admin.snapshot.enabled").unwrap_or(true);
+    let restore = settings.switch("admin.restore.enabled").unwrap_or(true);
+    if !switch.unwrap_or(is_meant) {
+        if switch.is_none() {
+            settings.idle("admin.", "the admin side is off; write admin.enableServer=true to have it");
+        }
         return None;
     }
-    let port = settings.port("admin.serverPort").unwrap_or(ADMIN_PORT);
-    let mut admin = Admin::at(settings.host("admin.serverAddress", port)?);
-    if let Some(path) = settings.text("admin.commandURL") {
-        let path = path.value.trim_matches('/');
-        admin.path = if path.is_empty() { String::new() } else { format!("/{path}") };
+    let usual = Admin::at(settings.host("admin.serverAddress", port)?);
+    Some(Admin {
+        path: path.unwrap_or(usual.path),
+        idle: idle.unwrap_or(usual.idle),
+        pause: pause.unwrap_or(usual.pause),
+        snapshot,
+        restore,
+        listen: usual.listen,
+    })
+}
+
+fn command_url(settings: &mut Settings) -> Option<String> {
+    const KEY: &str = "admin.commandURL";
+    let path = settings.text(KEY)?.value.clone();
+    if !path.starts_with('/') || path.contains(|c: char| !c.is_ascii_graphic() || "?#%".contains(c)) {
+        settings.wrong(KEY, "write a path such as /commands");
     }
-    if let Some(idle) = settings.millis("admin.idleTimeout", 1) {
-        admin.idle = idle;
-    }
-    if let Some(pause) = settings.millis("admin.rateLimiterIntervalInMS", 0) {
-        admin.pause = pause;
-    }
-    admin.snapshot = settings.switch("admin.snapshot.enabled").unwrap_or(true);
-    admin.restore = settings.switch("admin.restore.enabled").unwrap_or(true);
-    Some(admin)
+    let path = path.trim_matches('/');
+    Some(if path.is_empty() { String::new() } else { format!("/{path}") })
 }
 
 fn metrics(settings: &mut Settings) -> Option<SocketAddr> {

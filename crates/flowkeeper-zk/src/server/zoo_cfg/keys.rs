@@ -262,6 +262,11 @@ pub(crate) fn fate(key: &str) -> Option<Fate> {
     exact.or_else(wide).map(|(_, fate)| *fate)
 }
 
+/// Whether a key says something without a value: that no word is answered, or that there is no password.
+pub(crate) fn may_be_empty(key: &str) -> bool {
+    matches!(key, "4lw.commands.whitelist" | "ssl.keyStore.password")
+}
+
 /// The known key that is most like this one, if one is like it.
 pub(crate) fn nearest(key: &str) -> Option<&'static str> {
     // Longer than any key; comparing would only take time.

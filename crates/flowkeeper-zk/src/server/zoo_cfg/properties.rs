@@ -1,7 +1,7 @@
 //! The syntax of Java's properties files: lines, comments, continuations and escapes.
 //!
-//! As `java.util.Properties` reads them, but for two things: text is UTF-8 where it can be (Java takes Latin-1, which
-//! spoils every name that is not ASCII), and a key that comes twice is kept twice, so that it can be told.
+//! As `java.util.Properties` reads them, but for two things: text is UTF-8 (Java takes Latin-1, which spoils every
+//! name that is not ASCII), and a key that comes twice is kept twice, so that it can be told.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -24,12 +24,11 @@ pub(crate) struct BadEscape {
     pub(crate) escape: String,
 }
 
-/// Text of a file: UTF-8, or else Latin-1.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
-        Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
-    }
+/// Text of a file, and whether all of it is UTF-8; U+FFFD stands for what is not.
+pub(crate) fn text(bytes: &[u8]) -> (String, bool) {
+    let text = String::from_utf8_lossy(bytes);
+    let is_utf8 = matches!(text, std::borrow::Cow::Borrowed(_));
+    (text.trim_start_matches('\u{feff}').to_owned(), is_utf8)
 }
 
 /// Reads all settings of a text, in order.
@@ -216,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn files_are_utf8_or_else_latin1() {
-        assert_eq!(text("\u{feff}k=ä".as_bytes()), "k=ä");
-        assert_eq!(text(b"k=\xe4"), "k=ä");
+    fn files_are_utf8_and_what_is_not_is_marked() {
+        assert_eq!(text("\u{feff}k=ä".as_bytes()), ("k=ä".into(), true));
+        assert_eq!(text(b"k=\xe4"), ("k=\u{fffd}".into(), false));
     }
 
     /// Writes a text so that it comes back whole, whatever is in it.

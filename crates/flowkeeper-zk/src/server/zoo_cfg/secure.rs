@@ -1,6 +1,5 @@
 //! TLS and authentication: the keys of `ssl.*`, `authProvider.*`, SASL and super users.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Settings, jaas};
@@ -58,14 +57,13 @@ fn sasl(settings: &mut Settings) -> Option<Sasl> {
     const KEY: &str = "java.security.auth.login.config";
     let is_required = settings.is_on("sessionRequireClientSASLAuth");
     let Some(given) = settings.text(KEY).cloned() else {
-        if !is_required {
-            return None;
+        if is_required {
+            settings.wrong(
+                "sessionRequireClientSASLAuth",
+                "nobody could come, since there are no users; name a JAAS file with them in java.security.auth.login.config",
+            );
         }
-        settings.warn(
-            "sessionRequireClientSASLAuth is on and there are no users, so nobody can come; name a JAAS file with them in \
-             java.security.auth.login.config",
-        );
-        return Some(Sasl { users: BTreeMap::new(), is_required });
+        return None;
     };
     // Java takes an address too.
     let path = given.value.strip_prefix("file:").unwrap_or(&given.value);
@@ -111,13 +109,17 @@ fn required_schemes(settings: &mut Settings, has_sasl: bool) -> Vec<String> {
 fn tls(settings: &mut Settings) -> Option<Tls> {
     let listen = settings.listener("secureClientPortAddress", "secureClientPort");
     let shares_port = settings.is_on("client.portUnification");
+    // Read even where nobody asks for TLS, so that wrong values are told.
+    let client_auth = client_auth(settings);
+    let versions = versions(settings);
     if listen.is_none() && !shares_port {
+        if settings.text("secureClientPort").is_none() {
+            settings.idle("ssl.", "nothing asks for TLS; write secureClientPort=PORT to have it");
+        }
         return None;
     }
-    let client_auth = client_auth(settings);
     let key_store = store(settings, "ssl.keyStore");
     let trust_store = store(settings, "ssl.trustStore");
-    let versions = versions(settings);
     if settings.text("ssl.keyStore.password").or(settings.text("ssl.keyStore.passwordPath")).is_some() {
         settings.warn(
             "the password of ssl.keyStore changes nothing: the key in the PEM file must not be encrypted; protect the \

@@ -240,8 +240,16 @@ fn users_of_sasl_come_from_the_jaas_file() {
         "java.security.auth.login.config={path}\nSASLAuthenticationProvider.superPassword=s"
     ));
     assert_eq!(more.sasl.expect("sasl").users["super"], "s");
-    let nobody = config("sessionRequireClientSASLAuth=true").sasl.expect("required all the same");
-    assert!(nobody.is_required && nobody.users.is_empty());
+    // Nobody could come in.
+    let told = refused("sessionRequireClientSASLAuth=true");
+    assert!(
+        told.starts_with("zoo.cfg line 3: sessionRequireClientSASLAuth is 'true'; nobody could come"),
+        "{told}"
+    );
+    let told =
+        with("dataDir=/d\nclientPort=0\n", &["sessionRequireClientSASLAuth=true"]).expect_err("nobody");
+    assert!(told.starts_with("-D: sessionRequireClientSASLAuth is 'true'; nobody could come"), "{told}");
+    config("sessionRequireClientSASLAuth=false");
     let told = refused("java.security.auth.login.config=/no/such");
     assert!(told.contains("line 3: the JAAS file /no/such is of no use: it cannot be read"), "{told}");
 }
@@ -269,6 +277,188 @@ fn what_comes_twice_and_relative_folders_are_told() {
     assert_eq!(loaded.config.data.as_deref(), Some(Path::new("b")));
     let told = loaded.warnings.join("\n");
     assert!(told.contains("line 1: dataDir is given again") && told.contains("write ./b"), "{told}");
+}
+
+#[test]
+fn a_key_without_a_value_is_an_error() {
+    for key in [
+        "tickTime",
+        "maxClientCnxns",
+        "zookeeper.extendedTypesEnabled",
+        "admin.serverPort",
+        "ssl.crl",
+        "dataLogDir",
+    ] {
+        for line in [format!("{key}="), key.to_owned()] {
+            let end = format!("{key} has no value; write {key}=VALUE, or remove it to get the default");
+            assert_eq!(refused(&line), format!("zoo.cfg line 3: {end}"));
+            let told = with("dataDir=/d\nclientPort=0\n", &[&line]).expect_err(&line);
+            assert_eq!(told, format!("-D: {end}"));
+        }
+    }
+    assert_eq!(
+        refused("=x"),
+        "zoo.cfg line 3: there is a value without a key; write KEY=VALUE, or remove it"
+    );
+    // A single setting makes good what the file lacks.
+    let c = with(
+        "dataDir=/d\nclientPort=0\ntickTime=\nskipACL=yes\nbogus=1",
+        &["tickTime=9", "skipACL=no", "bogus=1"],
+    );
+    assert_eq!(
+        c.expect_err("bogus"),
+        "-D: the key bogus is unknown; remove it, or look for the right one in docs/zookeeper.md"
+    );
+    let c = with("dataDir=/d\nclientPort=0\ntickTime=\nskipACL=yes", &["tickTime=9", "zookeeper.skipACL=no"]);
+    assert_eq!(c.expect("fine").config.tick, Duration::from_millis(9));
+    // Two say something without one.
+    assert!(config("4lw.commands.whitelist=\nssl.keyStore.password=").words.is_empty());
+}
+
+#[test]
+fn problems_stand_in_the_order_of_the_file() {
+    let told = with(
+        "clientPort=99999\nadmin.serverPort=-7\nbogus=1\nskipACL=yes\nmaxCnxns=x\nmaxSessionTimeout=1\ntickTime=y\n",
+        &["jute.maxbuffer=z"],
+    )
+    .expect_err("much");
+    let places: Vec<&str> = told.lines().map(|line| line.split(':').next().expect("a place")).collect();
+    let expected = [
+        "zoo.cfg line 1",
+        "zoo.cfg line 2",
+        "zoo.cfg line 3",
+        "zoo.cfg line 4",
+        "zoo.cfg line 5",
+        "zoo.cfg line 6",
+        "zoo.cfg line 7",
+        "-D",
+    ];
+    assert_eq!(places[..8], expected, "{told}");
+    assert!(told.lines().nth(5).is_some_and(|line| line.contains("the longest 1 ms")), "{told}");
+    assert!(told.lines().nth(8).is_some_and(|line| line.starts_with("dataDir is not given")), "{told}");
+
+    let many: String = (0..50).map(|n| format!("bogus{n}=1\n")).collect();
+    let told = with(&many, &[]).expect_err("many");
+    assert_eq!(told.lines().count(), 21, "{told}");
+    assert!(told.ends_with("\nand 32 more; is this a zoo.cfg?"), "{told}");
+}
+
+#[test]
+fn what_is_no_text_in_utf8_gets_one_line() {
+    let of = |bytes: &[u8]| {
+        let file = file("");
+        std::fs::write(file.path(), bytes).expect("written");
+        let loaded = load(&Sources { file: Some(file.path()), ..Sources::default() });
+        loaded.map_err(|told| told.to_string().replace(&file.path().display().to_string(), "zoo.cfg"))
+    };
+    for (bytes, why) in [
+        (&b"\x7fELF\x02\x01\x01\0\0"[..], "its byte 0 is 0x7f"),
+        (b"dataDir=/d\nclientPort=\x1b[2J", "its byte 22 is 0x1b"),
+        (b"\xff\xfed\0a\0t\0a\0", "its byte 3 is 0x00"),
+        (&[b'a'; (1 << 20) + 1], "it is longer than 1 MiB"),
+    ] {
+        let told = of(bytes).expect_err(why);
+        assert_eq!(
+            told,
+            format!("the configuration file zoo.cfg is not a text file: {why}; name a zoo.cfg in UTF-8")
+        );
+    }
+    let endless = load(&Sources { file: Some(Path::new("/dev/zero")), ..Sources::default() });
+    assert!(endless.is_err_and(|told| told.to_string().contains("is not a text file")));
+
+    let told = of(b"clientPort=0\ndataDir=/srv/caf\xe9\n").expect_err("Latin-1");
+    assert!(
+        told.starts_with("zoo.cfg line 2: dataDir has a byte that is not UTF-8; save the file as UTF-8"),
+        "{told}"
+    );
+    // In a comment it harms nobody.
+    of(b"# caf\xe9\nclientPort=0\ndataDir=/d\n").expect("fine");
+    // What comes by an escape, and what is long, stays one short line.
+    let told = refused(&format!("clientPort=\\n\\u001b[2J{}", "x".repeat(500)));
+    assert!(told.lines().count() == 1 && told.len() < 250 && !told.contains('\u{1b}'), "{told}");
+}
+
+#[test]
+fn folders_that_are_files_are_told() {
+    let there = file("");
+    let path = there.path().display().to_string();
+    for key in ["dataDir", "dataLogDir"] {
+        for below in ["", "/a/b"] {
+            let told = refused(&format!("{key}={path}{below}"));
+            assert_eq!(
+                told,
+                format!("zoo.cfg line 3: {key} is '{path}{below}'; {path} is not a folder; name another one")
+            );
+        }
+    }
+    let sources = Sources { data: Some(path.clone().into()), ..Sources::default() };
+    let told = load(&sources).expect_err("a file").to_string();
+    assert_eq!(told, format!("--data: {path} is not a folder; name another one"));
+}
+
+#[test]
+fn listeners_know_who_asked_for_them() {
+    let text = "dataDir=/d\nclientPort=2000\nadmin.serverPort=2001\n\
+        metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
+    let told = |loaded: &Loaded| loaded.listeners.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let port = with(text, &["clientPort=2002"]).expect("fine");
+    assert_eq!(told(&port)[0], "-D: clientPort is 127.0.0.1:2002");
+    assert!(told(&port)[1].ends_with(" line 3: admin.serverPort is 127.0.0.1:2001"), "{:?}", told(&port));
+    assert_eq!(told(&port)[2], "metricsProvider.httpPort is 127.0.0.1:7000");
+    let alone = load(&Sources::default()).expect("fine");
+    assert_eq!(told(&alone), ["--zookeeper-listen is 127.0.0.1:0"]);
+
+    let clash = |more: &str| with(&format!("{text}\n{more}"), &[]).expect_err(more);
+    assert_eq!(
+        clash("metricsProvider.httpPort=2000"),
+        "zoo.cfg line 5: metricsProvider.httpPort is 127.0.0.1:2000, and clientPort is 127.0.0.1:2000; give each a port of its own"
+    );
+    assert!(
+        clash("admin.serverAddress=0.0.0.0\nadmin.serverPort=7000")
+            .contains("and admin.serverPort is 0.0.0.0:7000")
+    );
+    // Any free port is never the same, and neither is another address.
+    with(text, &["clientPort=0", "admin.serverPort=0"]).expect("fine");
+    with(text, &["admin.serverPort=2000", "admin.serverAddress=127.0.0.2"]).expect("fine");
+}
+
+#[test]
+fn what_is_left_out_of_account_is_told() {
+    let told = |text: &str| {
+        with(&format!("dataDir=./d\nclientPort=0\nclientPortAddress=127.0.0.1\n{text}"), &[])
+            .expect(text)
+            .warnings
+    };
+    assert_eq!(told("4lw.commands.whitelist=srvr, foo").len(), 1);
+    assert!(
+        told("4lw.commands.whitelist=srvr, foo")[0]
+            .contains("line 4: foo is no four-letter word here; there are conf, ")
+    );
+    assert_eq!(told("4lw.commands.whitelist=*,ruok"), [""; 0]);
+    let idle = told("admin.commandURL=/x\nssl.clientAuth=none");
+    assert!(
+        idle[0]
+            .contains("line 5: ssl.clientAuth changes nothing: nothing asks for TLS; write secureClientPort"),
+        "{idle:?}"
+    );
+    assert!(
+        idle[1]
+            .contains("line 4: admin.commandURL changes nothing: the admin side is off; write admin.enable"),
+        "{idle:?}"
+    );
+    assert_eq!(
+        told("admin.enableServer=false\nadmin.commandURL=/x\nsecureClientPort=-1\nssl.clientAuth=none"),
+        [""; 0]
+    );
+    // Wrong values are wrong even there.
+    for (line, why) in [
+        ("admin.commandURL=x", "admin.commandURL is 'x'; write a path such as /commands"),
+        ("ssl.clientAuth=perhaps", "ssl.clientAuth is 'perhaps'; write need, want or none"),
+        ("ssl.enabledProtocols=SSLv3", "SSLv3 is not spoken here"),
+        ("admin.idleTimeout=x", "admin.idleTimeout is 'x'; write a whole number"),
+    ] {
+        assert!(refused(line).contains(why), "{line}: {}", refused(line));
+    }
 }
 
 proptest! {

@@ -5,6 +5,21 @@ use std::time::Duration;
 
 use super::Settings;
 
+/// Characters of a value that are shown.
+const SHOWN: usize = 80;
+
+/// A key or value as one line of a message, whatever is in it.
+pub(super) fn shown(text: &str) -> String {
+    let mut line = String::new();
+    for c in text.chars().take(SHOWN) {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 impl Settings {
     /// A whole number of at least `least`.
     pub(super) fn number(&mut self, key: &str, least: i64) -> Option<i64> {

@@ -1,7 +1,7 @@
 //! What happens to the files of one folder in a test: recorded, made to fail, and played back up to a crash.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -144,13 +144,34 @@ impl Loss {
 #[derive(Debug, Clone, Default)]
 struct Inode {
     /// What a sync has confirmed.
-    durable: Vec<u8>,
+    durable: Content,
     pending: Vec<Op>,
 }
 
+/// What is in a file.
+#[derive(Debug, Clone, Default)]
+struct Content {
+    /// What was written.
+    bytes: Vec<u8>,
+    /// Length of the file; what is reserved behind the bytes has no more of it in memory.
+    size: u64,
+}
+
+impl Content {
+    fn of_file(bytes: &[u8]) -> Self {
+        let written = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
+        Self { bytes: bytes[..written].to_vec(), size: bytes.len() as u64 }
+    }
+
+    fn write(&self, to: &Path) {
+        fs::write(to, &self.bytes).unwrap();
+        File::options().write(true).open(to).unwrap().set_len(self.size).unwrap();
+    }
+}
+
 impl Inode {
-    fn content(&self, loss: Loss) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
+    fn content(&self, loss: Loss) -> Content {
+        let mut content = self.durable.clone();
         let last = self.pending.iter().rposition(|op| matches!(op, Op::Write { .. }));
         for (n, op) in self.pending.iter().enumerate() {
             let is_last = Some(n) == last;
@@ -168,26 +189,27 @@ impl Inode {
                 (Loss::Reordered, Op::Write { .. }) if !is_last => continue,
                 _ => {}
             }
-            apply(&op, &mut bytes);
+            apply(&op, &mut content);
         }
-        bytes
+        content
     }
 }
 
-fn apply(op: &Op, content: &mut Vec<u8>) {
+fn apply(op: &Op, content: &mut Content) {
     match op {
         Op::Write { at, bytes, .. } => {
             let end = *at as usize + bytes.len();
-            if content.len() < end {
-                content.resize(end, 0);
+            if content.bytes.len() < end {
+                content.bytes.resize(end, 0);
             }
-            content[*at as usize..end].copy_from_slice(bytes);
+            content.bytes[*at as usize..end].copy_from_slice(bytes);
+            content.size = content.size.max(end as u64);
         }
-        // A few of the zeros do for all of them.
-        Op::Reserve { end, .. } => {
-            content.resize((*end as usize).min(content.len() + 4096).max(content.len()), 0)
+        Op::Reserve { end, .. } => content.size = content.size.max(*end),
+        Op::SetLen { len, .. } => {
+            content.bytes.truncate(*len as usize);
+            content.size = *len;
         }
-        Op::SetLen { len, .. } => content.resize(*len as usize, 0),
         _ => {}
     }
 }
@@ -200,7 +222,7 @@ pub(crate) fn play(before: &BTreeMap<String, Vec<u8>>, ops: &[Op], loss: Loss, t
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for (file, content) in before {
         names.insert(file.clone(), inodes.len());
-        inodes.push(Inode { durable: content.clone(), pending: Vec::new() });
+        inodes.push(Inode { durable: Content::of_file(content), pending: Vec::new() });
     }
     let mut durable_names = names.clone();
     let mut open: HashMap<FileId, usize> = HashMap::new();
@@ -238,7 +260,7 @@ pub(crate) fn play(before: &BTreeMap<String, Vec<u8>>, ops: &[Op], loss: Loss, t
     }
     let names = if matches!(loss, Loss::Everything | Loss::Names) { durable_names } else { names };
     for (file, inode) in names {
-        fs::write(to.join(file), inodes[inode].content(loss)).unwrap();
+        inodes[inode].content(loss).write(&to.join(file));
     }
 }
 
