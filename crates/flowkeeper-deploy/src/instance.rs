@@ -127,6 +127,8 @@ pub(crate) async fn live(
         start_share: None,
     };
     if let Ended::Failed(reason) = life.run().await {
+        // It may have failed in the middle of its start, and nothing more is started here.
+        life.start_share = None;
         life.report(StatusState::Failed, false, Some(reason)).await;
         life.stop.cancelled().await;
     }

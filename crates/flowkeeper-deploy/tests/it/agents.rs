@@ -164,3 +164,24 @@ async fn no_more_instances_start_at_once_than_a_node_bears() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_cannot_be_started_keeps_no_other_from_starting() {
+    let cluster = Cluster::start().await;
+    let app = cluster.home.path().join("app");
+    let good = std::fs::read(&app).unwrap();
+    std::fs::write(&app, "#!/no/such/interpreter\n").unwrap();
+    let node = cluster.agent("n1");
+    cluster.give(&node.id, &order("u", 1, Exclusivity::Shared)).await;
+    let failed = cluster.until_state(&node.id, StatusState::Failed).await;
+    assert!(failed.err.is_some_and(|err| err.ends_with("check the registered program")));
+    std::fs::write(&app, good).unwrap();
+    let second = InstanceId::new("s", "a", 1, 1);
+    let path = znode::assignment(&node.id, &second);
+    let txn = Txn::new().create(path, encode(&order("u", 2, Exclusivity::Shared)));
+    cluster.connection.commit(txn).await.unwrap();
+    until_async("the second runs", async || {
+        cluster.status_of(&node.id, &second).await.is_some_and(|entry| entry.ready)
+    })
+    .await;
+}
