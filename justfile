@@ -24,6 +24,10 @@ run *ARGS:
 e2e:
     cargo test --locked -p flowkeeper -p flowkeeper-testkit
     peers/check-zookeeper
+    peers/check-zookeeper-clients
+    peers/check-zookeeper-same
+    peers/check-zookeeper-export
+    peers/check-crash
     peers/check-broker
     peers/check-spring
     peers/check-api

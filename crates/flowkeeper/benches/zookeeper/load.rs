@@ -95,12 +95,7 @@ pub(crate) fn run(addr: &str, load: &Load) -> Measured {
             })
             .collect();
         if let Lasts::For(time) = load.lasts {
-            rest(WARM_UP);
-            phase.store(MEASURING, Ordering::SeqCst);
-            let began = Instant::now();
-            rest(time);
-            phase.store(OVER, Ordering::SeqCst);
-            took = began.elapsed();
+            took = pass_through(&phase, time);
         }
         for client in clients {
             times.append(&mut client.join().expect("a client"));
@@ -109,6 +104,16 @@ pub(crate) fn run(addr: &str, load: &Load) -> Measured {
     times.sort_unstable();
     let p99 = times.get(times.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default();
     Measured { per_second: times.len() as f64 / took.as_secs_f64(), p99_ms: f64::from(p99) / 1e3 }
+}
+
+/// Lets clients warm up, be measured for `time`, and end; gives how long was measured.
+fn pass_through(phase: &AtomicU8, time: Duration) -> Duration {
+    rest(WARM_UP);
+    phase.store(MEASURING, Ordering::SeqCst);
+    let began = Instant::now();
+    rest(time);
+    phase.store(OVER, Ordering::SeqCst);
+    began.elapsed()
 }
 
 /// Keeps the window full until the end; gives the times of what was answered while it counted, in microseconds.
@@ -185,12 +190,7 @@ pub(crate) fn sessions(addr: &str, clients: usize, time: Duration) -> f64 {
                 }
             });
         }
-        rest(WARM_UP);
-        phase.store(MEASURING, Ordering::SeqCst);
-        let began = Instant::now();
-        rest(time);
-        phase.store(OVER, Ordering::SeqCst);
-        took = began.elapsed();
+        took = pass_through(&phase, time);
     });
     count.into_inner() as f64 / took.as_secs_f64()
 }
